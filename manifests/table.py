@@ -1,0 +1,201 @@
+"""Read and write the Parquet shards of a table: atomically, checked against the schema, with provenance.
+
+A shard's footer says which table and schema version it is, a digest of its rows, and the provenance its writer
+gives: the stage, its settings, the networks with their sha256, and the digests of the inputs.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests.errors import DataError, Missing
+from manifests.schema import DROPS, Table
+
+Row = dict[str, Any]
+
+_NAME, _VERSION, _DIGEST, _PROVENANCE = b"hqvox.table", b"hqvox.version", b"hqvox.digest", b"hqvox.provenance"
+_ROWS_PER_GROUP = 128  # viewers load whole row groups: 100 to 256 rows for columns of pictures
+
+
+def shard_name(bucket: int) -> str:
+    """The file name of a bucket's shard."""
+    return f"part-{bucket:04d}.parquet"
+
+
+def bucket_of(identity_id: str, buckets: int) -> int:
+    """The bucket that holds all rows of a person, whatever else is in the data set."""
+    return int.from_bytes(hashlib.sha256(identity_id.encode()).digest()[:8], "big") % buckets
+
+
+def shards(folder: Path) -> list[Path]:
+    """The shards of a table, in order; Missing where there are none."""
+    found = sorted(folder.glob("part-*.parquet"))
+    if not found:
+        raise Missing(f"no shards in {folder}: run `pipeline run {folder.name}` first")
+    return found
+
+
+def digest_of(value: Any) -> str:
+    """sha256 of a JSON-like value, independent of key order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _rows_digest(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """sha256 over rows; byte columns enter by their own hash, so that no copy of them is made."""
+    total = hashlib.sha256()
+    for row in rows:
+        plain = []
+        for name in names:
+            value = row.get(name)
+            plain.append(hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else value)
+        total.update(json.dumps(plain, default=str).encode())
+    return total.hexdigest()
+
+
+def _checked(table: Table, rows: Sequence[Row]) -> pa.Table:
+    """Rows as an Arrow table; ValueError names the first column, row and value that break the schema."""
+    columns = []
+    for column in table.columns:
+        values = [row.get(column.name) for row in rows]
+        try:
+            array = pa.array(values, type=column.type)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise ValueError(f"table {table.name}, column {column.name}: {error}") from error
+        if array.null_count and not column.nullable:
+            row = rows[values.index(None)]
+            raise ValueError(f"table {table.name}, column {column.name} is null in row {row.get(table.key)!r}")
+        columns.append(array)
+    return pa.Table.from_arrays(columns, schema=table.arrow())
+
+
+def write_table(path: Path, table: Table, rows: Sequence[Row], provenance: Mapping[str, Any]) -> None:
+    """Write rows as one Parquet file: to a temporary name, re-opened and counted, synced, then renamed.
+
+    Raises ValueError where a row breaks the schema.
+    """
+    arrow = _checked(table, rows)
+    footer = {
+        _NAME: table.name.encode(),
+        _VERSION: table.version.encode(),
+        _DIGEST: _rows_digest(rows, table.names).encode(),
+        _PROVENANCE: json.dumps(provenance, sort_keys=True, default=str).encode(),
+    }
+    arrow = arrow.replace_schema_metadata(footer)
+    payload = [c.name for c in table.columns if pa.types.is_binary(c.type)]
+    plain = [name for name in table.names if name not in payload]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        pq.write_table(
+            arrow,
+            temporary,
+            row_group_size=_ROWS_PER_GROUP if payload else 64 * 1024,
+            # Pictures and FLAC are compressed already: packing them again only costs time.
+            compression={name: "NONE" if name in payload else "ZSTD" for name in table.names},
+            use_dictionary=plain,
+            write_page_index=True,
+        )
+        written = pq.read_metadata(temporary).num_rows
+        if written != len(rows):
+            raise OSError(f"{temporary}: {written} rows on disk, {len(rows)} given")
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        _sync(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_drops(path: Path, drops: Sequence[Row], provenance: Mapping[str, Any]) -> None:
+    """Write a shard of dropped rows."""
+    write_table(path, DROPS, drops, provenance)
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError as error:
+        raise Missing(f"no file {path}: run the stage that writes it (`pipeline run {path.parent.name}`)") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} is not a whole Parquet file ({error}): delete it and run its stage again") from error
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A file as an Arrow table; Missing or DataError where it is absent or broken."""
+    file = _open(path)
+    absent = sorted(set(columns or ()) - set(file.schema_arrow.names))
+    if absent:
+        raise DataError(f"{path}: no column {', '.join(absent)}; it has {', '.join(file.schema_arrow.names)}")
+    try:
+        return file.read(columns=None if columns is None else list(columns))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} cannot be read ({error}): delete it and run its stage again") from error
+
+
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> list[Row]:
+    """A file's rows as dictionaries."""
+    rows: list[Row] = read_table(path, columns).to_pylist()
+    return rows
+
+
+def read_payload(path: Path, columns: Sequence[str], wanted: Iterable[str]) -> Iterator[tuple[str, Row]]:
+    """Yield (row_id, columns) of the wanted rows, in file order, holding one row group in memory at a time."""
+    ids = set(wanted)
+    file = _open(path)
+    for group in range(file.num_row_groups):
+        names = file.read_row_group(group, columns=["row_id"]).column("row_id").to_pylist()
+        keep = [i for i, name in enumerate(names) if name in ids]
+        if not keep:
+            continue
+        part = file.read_row_group(group, columns=list(columns)).take(keep)
+        for i, values in zip(keep, part.to_pylist(), strict=True):
+            yield names[i], values
+
+
+def _footer(path: Path, key: bytes) -> str:
+    metadata = _open(path).schema_arrow.metadata or {}
+    if key not in metadata:
+        raise DataError(f"{path} has no {key.decode()} in its footer: it was not written by `pipeline`")
+    text: bytes = metadata[key]
+    return text.decode()
+
+
+def provenance(path: Path) -> dict[str, Any]:
+    """What the writer recorded: stage, settings, weights, input digests."""
+    recorded: dict[str, Any] = json.loads(_footer(path, _PROVENANCE))
+    return recorded
+
+
+def rows_digest(path: Path) -> str:
+    """The digest of the rows, as recorded when the file was written."""
+    return _footer(path, _DIGEST)
+
+
+def table_name(path: Path) -> tuple[str, str]:
+    """The table and the schema version a file says it holds."""
+    return _footer(path, _NAME), _footer(path, _VERSION)

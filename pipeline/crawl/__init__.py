@@ -1,0 +1,1 @@
+"""Fetching pictures: where addresses come from, and how they are fetched."""

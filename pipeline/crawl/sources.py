@@ -1,0 +1,204 @@
+"""Where pictures come from: URL lists and local folders, as rows that name an address but hold no byte yet.
+
+Every row has the columns identity_id, name, gender, nationality, row_id, source, licence and page; `fault` and
+`fault_detail` say why an address will not be fetched (`bad_address`, `duplicate_address`), and are null otherwise.
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Url, parse_url
+
+from manifests.errors import DataError, Missing
+from pipeline.identities import Identities
+from pipeline.names import clean, row_id
+from pipeline.stage import Row
+
+COLUMNS = ("identity_id", "url", "licence", "page")  # of a URL list; the last two may be absent
+_MAX_URL = 8000  # characters; longer ones are no addresses of pictures
+_MAX_SHOWN = 500  # characters kept of a bad address
+_MAX_FAULTS = 50  # printed; the rest is counted
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class BadAddress(Exception):
+    """Text that is no http(s) address; the message says why."""
+
+
+def canonical_url(text: str) -> str:
+    """The one spelling of an address: RFC 3986 normalisation, ASCII host, no default port, no fragment.
+
+    Raises BadAddress.
+    """
+    text = text.strip()
+    if not text:
+        raise BadAddress("empty")
+    if len(text) > _MAX_URL:
+        raise BadAddress(f"{len(text)} characters; at most {_MAX_URL}")
+    if any(ord(character) < 0x20 or character in "\x7f\\" for character in text):
+        raise BadAddress("a control character or backslash")
+    if "://" not in text:
+        raise BadAddress("no scheme; expected http:// or https://")
+    try:
+        url = parse_url(text)
+    except (LocationParseError, ValueError) as error:  # ValueError: half characters that UTF-8 cannot hold
+        raise BadAddress("not an address by RFC 3986") from error
+    if url.scheme not in _DEFAULT_PORTS:
+        raise BadAddress(f"scheme {clean(url.scheme or '')[:20]!r}; expected http or https")
+    if not url.host or not url.host.strip("."):
+        raise BadAddress("no host")
+    if url.auth is not None:
+        raise BadAddress("a user name or password in the address")
+    port = None if url.port == _DEFAULT_PORTS[url.scheme] else url.port
+    return Url(url.scheme, None, url.host.rstrip("."), port, url.path or "/", url.query).url
+
+
+def from_url_list(path: Path, identities: Identities) -> list[Row]:
+    """The rows of a csv, tsv, jsonl or parquet list with identity_id, url and, optionally, licence and page.
+
+    Raises Missing where the file is absent, DataError where it is no such list, with every fault.
+    """
+    if not path.is_file():
+        raise Missing(f"no URL list at {path}: correct `crawl.urls`")
+    rows, faults = [], []
+    for place, entry in _entries(path):
+        person, address = str(entry.get("identity_id") or "").strip(), str(entry.get("url") or "")
+        if not person:
+            faults.append(f"{path}:{place}: no identity_id")
+            continue
+        row = _row(identities, person, clean(address)[:_MAX_SHOWN])
+        row |= {key: clean(str(entry[key])) or None for key in ("licence", "page") if entry.get(key)}
+        try:
+            row["source"] = canonical_url(address)
+        except BadAddress as error:
+            row |= {"fault": "bad_address", "fault_detail": str(error)}
+        rows.append(row)
+    if faults:
+        more = f"\n... and {len(faults) - _MAX_FAULTS} more" if len(faults) > _MAX_FAULTS else ""
+        raise DataError("\n".join(faults[:_MAX_FAULTS]) + more)
+    return _named(rows)
+
+
+def from_folder(folder: Path, identities: Identities) -> list[Row]:
+    """One row per file of `<folder>/<identity>/*`, sorted; `source` is `<identity>/<file>`, percent-encoded.
+
+    Raises Missing where the folder is absent.
+    """
+    return _named(_row(identities, file.parent.name, source_of(file.relative_to(folder))) for file in files_of(folder))
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of `<folder>/<identity>/*`, sorted; hidden ones are left out."""
+    if not folder.is_dir():
+        raise Missing(f"no folder at {folder}: expected one with a folder of pictures for each identity")
+    people = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [
+        file
+        for person in people
+        for file in sorted(person.iterdir())
+        if file.is_file() and not file.name.startswith(".")
+    ]
+
+
+def source_of(relative: Path) -> str:
+    """A relative path as an ASCII address, whatever bytes its name holds."""
+    return quote(os.fsencode(relative.as_posix()))
+
+
+def file_of(folder: Path, source: str) -> Path | None:
+    """The file that `source_of` named; None where it would lie outside the folder."""
+    path = folder / os.fsdecode(unquote_to_bytes(source).replace(b"\0", b""))
+    return path if path.resolve().is_relative_to(folder.resolve()) else None
+
+
+def _row(identities: Identities, person: str, source: str) -> Row:
+    found = identities.resolve(person)
+    return {
+        "identity_id": found.identity_id,
+        "name": found.name,
+        "gender": found.gender,
+        "nationality": found.nationality,
+        "source": source,
+        "licence": None,
+        "page": None,
+        "fault": None,
+        "fault_detail": None,
+    }
+
+
+def _named(rows: Iterable[Row]) -> list[Row]:
+    """Give every row its row_id; a second listing of an address for one person becomes a fault of its own."""
+    times: dict[str, int] = {}
+    named = []
+    for row in rows:
+        first = row_id(row["identity_id"], row["source"])
+        times[first] = times.get(first, 0) + 1
+        if times[first] == 1:
+            named.append(row | {"row_id": first})
+            continue
+        again = row_id(row["identity_id"], f"{row['source']}\n{times[first]}")
+        fault = {} if row["fault"] else {"fault": "duplicate_address", "fault_detail": f"first listed as row {first}"}
+        named.append(row | {"row_id": again} | fault)
+    return named
+
+
+def _entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Place (line or row) and cells of each entry of a list."""
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        yield from _parquet(path)
+        return
+    if kind not in {".csv", ".tsv", ".jsonl"}:
+        raise DataError(f"{path}: expected a list that ends in .csv, .tsv, .jsonl or .parquet")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: {error}") from error
+    if kind == ".jsonl":
+        yield from _json_lines(path, text)
+        return
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if kind == ".tsv" else ",")
+    _check_columns(path, [name.strip() for name in reader.fieldnames or ()])
+    try:
+        for entry in reader:
+            yield str(reader.line_num), {str(key).strip(): value for key, value in entry.items()}
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num}: {error}") from error
+
+
+def _json_lines(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}:{number}: not JSON: {error}") from error
+        if not isinstance(entry, dict):
+            raise DataError(f"{path}:{number}: expected an object with {', '.join(COLUMNS)}")
+        yield str(number), entry
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a Parquet file: {error}") from error
+    _check_columns(path, table.column_names)
+    for number, entry in enumerate(table.select([c for c in COLUMNS if c in table.column_names]).to_pylist()):
+        yield f"row {number}", entry
+
+
+def _check_columns(path: Path, found: list[str]) -> None:
+    absent = [column for column in COLUMNS[:2] if column not in found]
+    if absent:
+        raise DataError(f"{path}: no column {', '.join(absent)}; found {', '.join(map(clean, found)) or 'nothing'}")

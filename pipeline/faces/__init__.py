@@ -1,0 +1,1 @@
+"""Networks that look at faces: detectors, landmarkers, the emotion classifier, the person segmenter."""

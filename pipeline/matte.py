@@ -1,0 +1,157 @@
+"""From the network's person probability to a soft matte, and from the matte to a person on pure white."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.images import Pixels
+
+Matte = NDArray[np.float32]  # height x width, 0 background .. 1 person
+Mask = NDArray[np.bool_]
+Colours = NDArray[np.float32]  # height x width x 3, 0..255
+
+WHITE = 255
+
+_GRABCUT_SIDE = 256  # pixels: a graph cut costs more than its number of pixels
+_GRABCUT_ROUNDS = 3
+_SURE = 0.97  # probability beyond which the network is not doubted
+_BAND_SHARE = 0.05  # of the side: how far from the network's outline the true one may lie
+_NETWORK_WEIGHT = 0.4  # of the network against the graph cut where both speak
+_SMOOTH_SHARE = 0.012  # of the side: window of the guided filter
+_SMOOTH_EPSILON = 4e-4  # of squared 0..1 colour: weaker edges than its root are no edges
+_HOLE_SHARE = 0.01  # of the person's area: larger holes are true gaps, under an arm
+_EDGE_SHARE = 0.03  # of the side: what counts as near the outline
+_CUT_OFF = 0.04  # of the matte at both ends: haze is background, almost solid is solid
+
+
+def refine(pixels: Pixels, probability: Matte, face: Mask) -> Matte:
+    """Fit the network's soft outline to the edges of the picture.
+
+    A graph cut (GrabCut, Rother et al. 2004) decides within a band around the network's outline; its answer,
+    mixed with the network's, is smoothed along the picture's edges by a guided filter (He et al. 2013). Holes are
+    closed, and what does not hang together with `face` (height x width, bool) is left out.
+    """
+    cut = _graph_cut(pixels, probability)
+    mixed = _NETWORK_WEIGHT * probability + (1 - _NETWORK_WEIGHT) * cut
+    solid = without_holes(_connected(mixed > 0.5, face), _HOLE_SHARE)
+    side = max(probability.shape)
+    reach = _disc(_SMOOTH_SHARE * side)
+    # Parts that were left out must not come back through the filter's window, nor holes stay half open.
+    kept = np.where(cv2.dilate(solid.astype(np.uint8), reach) > 0, mixed, 0.0)
+    kept = np.where(solid, np.maximum(kept, 0.5 + 0.5 * (kept <= 0.5)), kept)
+    radius = max(1, round(_SMOOTH_SHARE * side))
+    matte = guided_filter(pixels.astype(np.float32) / 255, kept.astype(np.float32), radius, _SMOOTH_EPSILON)
+    matte = (matte - _CUT_OFF) / (1 - 2 * _CUT_OFF)
+    return np.clip(matte, 0.0, 1.0)
+
+
+def _graph_cut(pixels: Pixels, probability: Matte) -> Matte:
+    """Person or not by GrabCut's colour models, 0 or 1, at the picture's size."""
+    height, width = probability.shape
+    scale = min(1.0, _GRABCUT_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    p = cv2.resize(probability, size, interpolation=cv2.INTER_AREA)
+    person = (p > 0.5).astype(np.uint8)
+    reach = _disc(_BAND_SHARE * max(size))
+    sure_person = (cv2.erode(person, reach) > 0) & (p > 0.5) | (p > _SURE) & (cv2.erode(person, _disc(2)) > 0)
+    sure_background = (cv2.dilate(person, reach) == 0) & (p < 0.5)
+    labels = np.where(person > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[sure_person], labels[sure_background] = cv2.GC_FGD, cv2.GC_BGD
+    if not (labels & 1).any() or (labels & 1).all():
+        return (probability > 0.5).astype(np.float32)  # all person or none: there is nothing to cut
+    cv2.setRNGSeed(0)  # GrabCut's colour clusters start at random
+    cv2.grabCut(small, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
+    return cv2.resize((labels & 1).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _disc(radius: float) -> NDArray[np.uint8]:
+    size = 2 * max(1, round(radius)) + 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+
+
+def _connected(mask: Mask, face: Mask) -> Mask:
+    """The parts of a mask that touch the face; the largest part where none does."""
+    count, labels, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    if count == 1:
+        return mask
+    touched = np.zeros(count, dtype=bool)
+    touched[np.unique(labels[face])] = True
+    touched[0] = False
+    if not touched.any():
+        touched[1 + int(facts[1:, cv2.CC_STAT_AREA].argmax())] = True
+    kept: Mask = touched[labels]
+    return kept
+
+
+def without_holes(mask: Mask, largest_share: float) -> Mask:
+    """Fill holes smaller than `largest_share` of the mask's area; a hole touching the picture's edge is none."""
+    _, labels, facts, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    height, width = mask.shape
+    x, y, w, h, area = (facts[:, column] for column in range(5))
+    inside = (x > 0) & (y > 0) & (x + w < width) & (y + h < height)
+    holes = inside & (area < largest_share * mask.sum())
+    holes[0] = False  # label 0 is the mask itself
+    filled: Mask = mask | holes[labels]
+    return filled
+
+
+def guided_filter(guide: Colours, values: Matte, radius: int, epsilon: float) -> Matte:
+    """Smooth `values` so that they step only where the colours of `guide` (0..1) do (He et al. 2013, equation 19)."""
+    window = (2 * radius + 1, 2 * radius + 1)
+
+    def mean(a: Colours | Matte) -> Colours:
+        return cv2.blur(a, window, borderType=cv2.BORDER_REFLECT_101)
+
+    guide_mean, value_mean = mean(guide), mean(values)
+    pairs = mean((guide[..., :, None] * guide[..., None, :]).reshape(*values.shape, 9)).reshape(*values.shape, 3, 3)
+    spread = pairs - guide_mean[..., :, None] * guide_mean[..., None, :] + epsilon * np.eye(3, dtype=np.float32)
+    shared = mean(guide * values[..., None]) - guide_mean * value_mean[..., None]
+    slope = np.linalg.solve(spread, shared[..., None])[..., 0].astype(np.float32)
+    offset = value_mean - (slope * guide_mean).sum(axis=-1)
+    return (mean(slope) * guide).sum(axis=-1) + mean(offset)
+
+
+def person_colours(pixels: Pixels, matte: Matte) -> Colours:
+    """The person's own colour at half-covered pixels, without what shone through from behind.
+
+    Blur fusion (Forte and Pitie 2021), a wide pass and a narrow one.
+    """
+    seen = pixels.astype(np.float32)
+    share = matte[..., None]
+    front, back = seen, seen
+    side = max(matte.shape)
+    for radius in (max(2, side // 12), max(1, side // 80)):
+        window = (2 * radius + 1, 2 * radius + 1)
+        front_mean = cv2.blur(front * share, window) / (cv2.blur(matte, window)[..., None] + 1e-5)
+        back_mean = cv2.blur(back * (1 - share), window) / (cv2.blur(1 - matte, window)[..., None] + 1e-5)
+        front = np.clip(front_mean + share * (seen - share * front_mean - (1 - share) * back_mean), 0, 255)
+        back = back_mean
+    return front
+
+
+def whiten(pixels: Pixels, matte: NDArray[np.uint8]) -> Pixels:
+    """The person on pure white: 255 where the 8-bit matte is 0, the picture's own values where it is 255."""
+    share = matte.astype(np.float32) / 255
+    front = person_colours(pixels, share)
+    mixed = front * share[..., None] + WHITE * (1 - share[..., None])
+    out = np.rint(np.clip(mixed, 0, 255)).astype(np.uint8)
+    out[matte == 0] = WHITE
+    out[matte == 255] = pixels[matte == 255]
+    return out
+
+
+def coverage(probability: Matte) -> float:
+    """Share of the picture that is person."""
+    return float((probability > 0.5).mean())
+
+
+def edge_quality(probability: Matte) -> float:
+    """How surely the probability falls from person to background, 0 (all is doubt) .. 1 (a clean step).
+
+    The mean of |2 p - 1| within 3 % of the side around the outline p = 0.5; 0 where there is no outline.
+    """
+    person = (probability > 0.5).astype(np.uint8)
+    reach = _disc(_EDGE_SHARE * max(probability.shape))
+    near = cv2.dilate(person, reach) != cv2.erode(person, reach)
+    return float(np.abs(2 * probability[near] - 1).mean()) if near.any() else 0.0

@@ -1,0 +1,1 @@
+"""Statistics of the finished data set, as tables, figures and one page."""

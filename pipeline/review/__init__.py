@@ -1,0 +1,1 @@
+"""Human review: what reviewers are shown, and how their decisions are applied."""

@@ -1,0 +1,90 @@
+"""params.yaml into frozen dataclasses; unknown keys and wrong types are errors, all reported together."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from manifests.errors import UsageError
+from pipeline.stage import Paths
+
+Section = Mapping[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Settings of the runner itself (`run` in params.yaml)."""
+
+    buckets: int = 8  # shards per table; a person's rows share one
+    workers: int = 0  # processes; 0 = one per core
+    seed: int = 0
+    max_failed: float = 0.001  # share of a stage's rows that may fail by a defect before the run ends with exit code 3
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """A whole params file: where, how, and one section per stage."""
+
+    paths: Paths
+    run: Run
+    stages: dict[str, dict[str, Any]]
+
+    def section(self, stage: str) -> dict[str, Any]:
+        """A stage's section; empty where the file has none, so that defaults apply."""
+        return self.stages.get(stage, {})
+
+
+def load(path: Path, stages: tuple[str, ...]) -> Params:
+    """Read a params file. Raises UsageError with every fault found."""
+    import yaml
+
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError as error:
+        raise UsageError(f"no settings file {path}; name one with --params") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is not YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise UsageError(f"{path}: expected sections such as `crawl:`, found {type(raw).__name__}")
+    known = ("paths", "run", *stages)
+    unknown = sorted(str(name) for name in raw if name not in known)
+    if unknown:
+        raise UsageError(f"{path}: unknown section {', '.join(unknown)}; valid: {', '.join(known)}")
+    sections = {name: raw.get(name) or {} for name in known}
+    not_maps = [name for name, section in sections.items() if not isinstance(section, dict)]
+    if not_maps:
+        raise UsageError(f"{path}: {', '.join(not_maps)} must hold `key: value` lines")
+    return Params(
+        build(Paths, sections["paths"], "paths"),
+        build(Run, sections["run"], "run"),
+        {name: sections[name] for name in stages},
+    )
+
+
+def split(section: Section, types: tuple[type[Any], ...], where: str) -> tuple[Any, ...]:
+    """One flat section into several dataclasses, each taking the keys it knows."""
+    valid = {f.name for kind in types for f in fields(kind)}
+    unknown = sorted(set(section) - valid)
+    if unknown:
+        raise UsageError(f"{where}: unknown key {', '.join(unknown)}; valid: {', '.join(sorted(valid))}")
+    return tuple(
+        build(kind, {f.name: section[f.name] for f in fields(kind) if f.name in section}, where) for kind in types
+    )
+
+
+def build(kind: type[T], section: Section, where: str) -> T:
+    """A frozen dataclass from a section. Raises UsageError naming every unknown key and wrong value."""
+    from pydantic import TypeAdapter, ValidationError
+
+    valid = sorted(f.name for f in fields(kind))  # type: ignore[arg-type]  # T is a dataclass
+    unknown = sorted(set(section) - set(valid))
+    if unknown:
+        raise UsageError(f"{where}: unknown key {', '.join(unknown)}; valid: {', '.join(valid)}")
+    try:
+        # Through JSON, strict mode still takes lists for tuples and strings for paths, but never "5" for 5.
+        return TypeAdapter(kind).validate_json(json.dumps(section, default=str), strict=True)
+    except ValidationError as error:
+        faults = [f"{where}.{'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in error.errors()]
+        raise UsageError("\n".join(faults)) from error

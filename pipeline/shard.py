@@ -1,0 +1,279 @@
+"""Run one shard of a stage, in whichever process: read, score what is not cached, decide, render, write."""
+
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from manifests import table
+from manifests.errors import DataError, HqvoxError
+from manifests.schema import Column, Table
+from pipeline.stage import Context, Drop, Row, RowStage, ShardStage
+
+FAILED = "error"  # the drop reason of a row that our own code failed on
+
+_INPUT_KEY = Column("input_key", pa.string(), "digest of the columns the scores depend on")
+
+
+@dataclass(frozen=True, slots=True)
+class RowTask:
+    """One shard of a RowStage: everything a worker needs, small enough to send."""
+
+    stage: RowStage
+    scoring: Any
+    limits: Any
+    context: Context
+    shard: str
+    weights: dict[str, str]  # name: sha256
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """One shard of a ShardStage; `rows` are those listed for it, or None to read them."""
+
+    stage: ShardStage
+    settings: Any
+    context: Context
+    shard: str
+    rows: list[Row] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a shard's rows."""
+
+    input: int
+    kept: int
+    reasons: dict[str, int] = field(default_factory=dict)
+    skipped: bool = False  # the shard was already finished
+
+
+def run_row_shard(task: RowTask) -> Outcome:
+    """Score, decide and render one shard of a RowStage, unless it is finished already."""
+    stage, data = task.stage, task.context.paths.data
+    source = data / stage.reads.name / task.shard
+    scoring_key = table.digest_of(
+        {"stage": stage.name, "version": stage.version, "scoring": asdict(task.scoring), "weights": task.weights}
+    )
+    inputs = {stage.reads.name: table.rows_digest(source)}
+    if stage.score_all is not None:
+        inputs[stage.score_all.name] = table.rows_digest(data / stage.score_all.name / task.shard)
+    key = table.digest_of(
+        {"scoring": scoring_key, "limits": asdict(task.limits), "inputs": inputs, "code": _code(stage.decide)}
+    )
+    finished = _finished(task.context, stage.name, task.shard, key)
+    if finished is not None:
+        return finished
+    rows = table.read_rows(source, _plain(stage.reads))
+    scores, failures = _scores(task, rows, scoring_key)
+    results = _decide(task, rows, scores, failures)
+    record = {
+        "stage": stage.name,
+        "key": key,
+        "settings": asdict(task.scoring) | asdict(task.limits),
+        "weights": task.weights,
+        "inputs": inputs,
+    }
+    return _write(task.context, stage.name, task.shard, stage.writes, rows, results, record)
+
+
+def run_shard(task: ShardTask) -> Outcome:
+    """Process one shard of a ShardStage, unless it is finished already."""
+    stage, context = task.stage, task.context
+    if task.rows is not None:
+        rows, inputs = task.rows, {"listed": table.digest_of(task.rows)}
+    else:
+        assert stage.reads is not None
+        source = context.paths.data / stage.reads.name / task.shard
+        shard = f"{stage.reads.name}/{task.shard}"
+        rows = [
+            {**row, "_shard": shard, "_row": i} for i, row in enumerate(table.read_rows(source, _plain(stage.reads)))
+        ]
+        inputs = {stage.reads.name: table.rows_digest(source)}
+    if stage.fingerprint is not None:
+        inputs["files"] = stage.fingerprint(rows, task.settings, context)
+    key = table.digest_of(
+        {"stage": stage.name, "version": stage.version, "settings": asdict(task.settings), "inputs": inputs}
+    )
+    finished = _finished(context, stage.name, task.shard, key)
+    if finished is not None:
+        return finished
+    results = stage.process(rows, task.settings, context)
+    record = {"stage": stage.name, "key": key, "settings": asdict(task.settings), "inputs": inputs}
+    return _write(context, stage.name, task.shard, stage.writes(task.settings), rows, results, record)
+
+
+def _plain(of: Table) -> list[str]:
+    """The columns that are not payload: pictures and sound are read only for the rows that need them."""
+    return [column.name for column in of.columns if not pa.types.is_binary(column.type)]
+
+
+@cache
+def _code_of(module: str) -> str:
+    path = import_module(module).__file__
+    assert path is not None, f"module {module} has no file"
+    return sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _code(function: Callable[..., Any]) -> str:
+    """Digest of the file that holds a decision: decisions are instant, so an edited rule is simply rerun."""
+    return _code_of(function.__module__)
+
+
+def _kept_and_drops(context: Context, stage: str, shard: str) -> tuple[Path, Path]:
+    return context.paths.data / stage / shard, context.paths.data / "drops" / stage / shard
+
+
+def _finished(context: Context, stage: str, shard: str, key: str) -> Outcome | None:
+    """The outcome of a shard whose two files both carry `key`; None where it must be (re)made."""
+    for path in _kept_and_drops(context, stage, shard):
+        if not path.exists():
+            return None
+    try:
+        records = [table.provenance(path) for path in _kept_and_drops(context, stage, shard)]
+    except DataError:
+        return None  # a damaged file is not finished: it is made again
+    if any(record.get("key") != key for record in records):
+        return None
+    counts = records[0]["counts"]
+    return Outcome(counts["input"], counts["kept"], counts["reasons"], skipped=True)
+
+
+def _input_key(row: Row, depends: Sequence[str]) -> str:
+    total = sha256()
+    for name in depends:
+        value = row[name]
+        total.update(value if isinstance(value, bytes) else repr(value).encode())
+        total.update(b"\0")
+    return total.hexdigest()
+
+
+def _scores(task: RowTask, rows: list[Row], scoring_key: str) -> tuple[dict[str, Row], dict[str, Drop]]:
+    """Scores by row_id, and the rows that scoring failed on; networks run only for rows not in the cache."""
+    stage, data = task.stage, task.context.paths.data
+    scored = rows if stage.score_all is None else table.read_rows(data / stage.score_all.name / task.shard)
+    keys = {row["row_id"]: _input_key(row, stage.depends) for row in scored}
+    path = data / stage.scores.name / task.shard
+    cached = _cached(path, scoring_key)
+    scores = {i: cached[i] for i, key in keys.items() if i in cached and cached[i][_INPUT_KEY.name] == key}
+    failures: dict[str, Drop] = {}
+    todo = [row for row in scored if row["row_id"] not in scores]
+    for row in _with_payload(task, todo):
+        row_id = row["row_id"]
+        try:
+            values = stage.score(row, task.scoring)
+        except HqvoxError:
+            raise
+        except Exception:  # noqa: BLE001  # one bad row must not cost its neighbours
+            failures[row_id] = _failure()
+            continue
+        scores[row_id] = {**values, "row_id": row_id, _INPUT_KEY.name: keys[row_id]}
+    if todo or len(scores) != len(cached):
+        ordered = [scores[i] for i in keys if i in scores]
+        record = {"stage": stage.name, "key": scoring_key, "settings": asdict(task.scoring), "weights": task.weights}
+        writes = replace(stage.scores, columns=(*stage.scores.columns, _INPUT_KEY))
+        table.write_table(path, writes, ordered, record)
+    return scores, failures
+
+
+def _cached(path: Path, scoring_key: str) -> dict[str, Row]:
+    """Cached scores by row_id; none where the file is absent, damaged, or made by other networks or settings."""
+    if not path.exists():
+        return {}
+    try:
+        if table.provenance(path).get("key") != scoring_key:
+            return {}
+        return {row["row_id"]: row for row in table.read_rows(path)}
+    except DataError:
+        return {}
+
+
+def _with_payload(task: RowTask, rows: Sequence[Row]) -> Iterator[Row]:
+    """The rows with their payload columns, streamed in shard order; without payload, the rows themselves."""
+    stage = task.stage
+    if not stage.payload or not rows:
+        yield from rows
+        return
+    by_id = {row["row_id"]: row for row in rows}
+    stages = {name for name, _ in stage.payload}
+    assert len(stages) == 1, f"stage {stage.name}: payload from one stage only"
+    path = task.context.paths.data / stages.pop() / task.shard
+    found = 0
+    for row_id, values in table.read_payload(path, [column for _, column in stage.payload], by_id):
+        found += 1
+        yield {**by_id[row_id], **values}
+    if found != len(by_id):
+        raise DataError(
+            f"{path} holds {found} of the {len(by_id)} rows that stage {stage.name} needs: run the stages before it "
+            "again (`pipeline run`)"
+        )
+
+
+def _failure() -> Drop:
+    """The drop of a row that raised; the last lines of the traceback say where."""
+    return Drop(FAILED, detail=" | ".join(traceback.format_exc().strip().splitlines()[-3:]))
+
+
+def _decide(
+    task: RowTask, rows: Sequence[Row], scores: dict[str, Row], failures: dict[str, Drop]
+) -> list[Row | Drop]:
+    """One result per row: the decision, then the pictures of the rows that are kept."""
+    stage = task.stage
+    results: dict[str, Row | Drop] = {}
+    for row in rows:
+        row_id = row["row_id"]
+        if row_id in failures:
+            results[row_id] = failures[row_id]
+            continue
+        try:
+            results[row_id] = stage.decide(row, scores[row_id], task.limits)
+        except Exception:  # noqa: BLE001  # one bad row must not cost its neighbours
+            results[row_id] = _failure()
+    if stage.render is not None:
+        kept = [row for row in rows if not isinstance(results[row["row_id"]], Drop)]
+        for row in _with_payload(task, kept):
+            row_id = row["row_id"]
+            try:
+                made = stage.render(row, scores[row_id], task.limits)
+            except Exception:  # noqa: BLE001  # one bad row must not cost its neighbours
+                results[row_id] = _failure()
+                continue
+            results[row_id] = {**results[row_id], **made}  # type: ignore[dict-item]  # a kept row is no Drop
+    return [results[row["row_id"]] for row in rows]
+
+
+def _write(
+    context: Context,
+    stage: str,
+    shard: str,
+    writes: Table,
+    rows: Sequence[Row],
+    results: Sequence[Row | Drop],
+    record: dict[str, Any],
+) -> Outcome:
+    """Write kept rows and drops; kept + dropped = input, or the shard is not written."""
+    assert len(results) == len(rows), f"stage {stage}: {len(rows)} rows in, {len(results)} results"
+    kept = [result for result in results if not isinstance(result, Drop)]
+    drops = [
+        {
+            **{name: row.get(name) for name in ("identity_id", "row_id", "sample_id", "source")},
+            "stage": stage,
+            **asdict(result),
+        }
+        for row, result in zip(rows, results, strict=True)
+        if isinstance(result, Drop)
+    ]
+    reasons = dict(sorted(Counter(drop["reason"] for drop in drops).items()))
+    record = record | {"counts": {"input": len(rows), "kept": len(kept), "reasons": reasons}}
+    kept_path, drops_path = _kept_and_drops(context, stage, shard)
+    # The kept rows go last: a shard is finished only when both files carry the same key.
+    table.write_drops(drops_path, drops, record)
+    table.write_table(kept_path, writes, kept, record)
+    return Outcome(len(rows), len(kept), reasons)

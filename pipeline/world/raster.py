@@ -1,0 +1,169 @@
+"""Turn curved surfaces into pixels: shade every point of dense grids, keep the nearest, average what shares a pixel."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.world.scene import Scene
+
+Points = NDArray[np.float32]  # (..., 3): x right, y down, z towards the camera, mm
+Colours = NDArray[np.float32]  # (..., 3): linear RGB, 0..1
+
+CAMERA_DISTANCE_MM = 1150.0
+MEAN_PUPIL_DISTANCE_MM = 63.0
+POINTS_PER_PIXEL = 1.4  # along each axis; below 1.3 holes appear where a surface faces the camera
+SAME_SURFACE_MM = 3.0  # points of one pixel this close in depth are averaged, farther ones are hidden
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """A pinhole camera looking along -z at the point the head turns about."""
+
+    focal_px: float
+    centre_x: float  # pixel column of the head's origin
+    centre_y: float
+
+    def project(self, points: Points) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return pixel columns and rows, 0-based, of points in the camera's frame."""
+        scale = np.float32(self.focal_px) / (np.float32(CAMERA_DISTANCE_MM) - points[..., 2])
+        return points[..., 0] * scale + np.float32(self.centre_x), points[..., 1] * scale + np.float32(self.centre_y)
+
+    @property
+    def px_per_mm(self) -> float:
+        """Scale at the head's origin."""
+        return self.focal_px / CAMERA_DISTANCE_MM
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """A key light, a weaker fill from the camera, and the sky."""
+
+    direction: NDArray[np.float32]  # unit vector from the face to the key light
+    key: NDArray[np.float32]  # RGB strengths
+    fill: float
+    ambient: float
+    wrap: float  # 0: sharp terminator; 1: light bends all the way round
+
+
+@dataclass(frozen=True, slots=True)
+class Splats:
+    """Shaded points ready to be drawn."""
+
+    points: Points  # (n, 3)
+    colours: Colours  # (n, 3)
+
+
+def camera_of(scene: Scene) -> Camera:
+    """Place the camera so that average pupils are `scene.pupil_px` apart."""
+    return Camera(
+        focal_px=scene.pupil_px / MEAN_PUPIL_DISTANCE_MM * (CAMERA_DISTANCE_MM - 80.0),
+        centre_x=scene.centre_x * scene.width,
+        centre_y=scene.centre_y * scene.height,
+    )
+
+
+def light_of(scene: Scene) -> Light:
+    """Return the light of a scene: the harsher, the less fill and sky."""
+    azimuth, elevation = np.radians(scene.light_azimuth_deg), np.radians(scene.light_elevation_deg)
+    h, w = scene.light_harshness, scene.light_warmth
+    direction = (np.sin(azimuth) * np.cos(elevation), -np.sin(elevation), np.cos(azimuth) * np.cos(elevation))
+    return Light(
+        direction=np.array(direction, np.float32),
+        key=np.array([1.0 + 0.07 * w, 1.0, 1.0 - 0.12 * w], np.float32) * np.float32(0.55 + 0.55 * h),
+        fill=0.26 * (1.0 - h) ** 1.3,
+        ambient=0.34 * (1.0 - h) + 0.015,
+        wrap=0.45 * (1.0 - h),
+    )
+
+
+def rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> NDArray[np.float32]:
+    """Return R of p_camera = R p_head: yaw about y, after pitch about x; roll, in the picture plane, last."""
+    yaw, pitch, roll = np.radians([yaw_deg, pitch_deg, roll_deg])
+    (cy, sy), (cp, sp), (cr, sr) = ((np.cos(v), np.sin(v)) for v in (yaw, pitch, roll))
+    turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    nod = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    lean = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    matrix: NDArray[np.float32] = (lean @ turn @ nod).astype(np.float32)
+    return matrix
+
+
+def refine(grid: NDArray[np.float32], spacing_mm: float) -> NDArray[np.float32]:
+    """Resample a (rows, columns, k) grid of points so that neighbours are about `spacing_mm` apart."""
+    rows, columns = fine_shape(grid, spacing_mm)
+    return resample(grid, rows, columns)
+
+
+def fine_shape(points: Points, spacing_mm: float) -> tuple[int, int]:
+    """Return the rows and columns that put neighbours `spacing_mm` apart where the grid is widest."""
+    down = np.linalg.norm(np.diff(points, axis=0), axis=-1).sum(axis=0).max()
+    across = np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(axis=1).max()
+    return max(8, int(down / spacing_mm)), max(8, int(across / spacing_mm))
+
+
+def resample(grid: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+    """Resample a grid linearly, end points kept."""
+    r = np.linspace(0.0, grid.shape[0] - 1.0, rows, dtype=np.float32)
+    c = np.linspace(0.0, grid.shape[1] - 1.0, columns, dtype=np.float32)
+    map_x, map_y = np.meshgrid(c, r)
+    return cv2.remap(grid, map_x, map_y, cv2.INTER_LINEAR)
+
+
+def normals(points: Points) -> Points:
+    """Return unit normals of a grid (rows downwards, columns to the right), pointing out of the surface."""
+    down = np.gradient(points, axis=0)
+    across = np.gradient(points, axis=1)
+    normal = np.cross(across, down)
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-9
+    return normal.astype(np.float32)
+
+
+def shade(albedo: Colours, normal: Points, light: Light, gloss: Points | float = 0.0) -> Colours:
+    """Lambert with wrapped light, a fill from the camera, a sky from above, and a soft Blinn-Phong highlight."""
+    toward = normal @ light.direction
+    lit = np.clip((toward + light.wrap) / (1.0 + light.wrap), 0.0, None)
+    even = light.ambient * (0.85 - 0.15 * normal[..., 1]) + light.fill * np.clip(normal[..., 2], 0.0, None)
+    half_way = light.direction + np.array([0.0, 0.0, 1.0], np.float32)
+    half_way /= np.linalg.norm(half_way)
+    glint = np.clip(normal @ half_way, 0.0, 1.0) ** 14 * gloss * np.clip(toward + 0.2, 0.0, 1.0)
+    return (albedo * (lit[..., None] * light.key + even[..., None]) + glint[..., None] * light.key).astype(np.float32)
+
+
+def splats(points: Points, colours: Colours, normal: Points, keep: NDArray[np.bool_] | None = None) -> Splats:
+    """Drop the points that face away from the camera (and those not in `keep`)."""
+    towards = np.array([0.0, 0.0, CAMERA_DISTANCE_MM], np.float32) - points
+    seen = (normal * towards).sum(axis=-1) > 0.0
+    if keep is not None:
+        seen &= keep
+    return Splats(points[seen], colours[seen])
+
+
+def draw(layers: list[Splats], camera: Camera, width: int, height: int) -> tuple[Colours, NDArray[np.float32]]:
+    """Draw layers of points; return the picture, premultiplied linear RGB (h, w, 3), and its coverage 0..1 (h, w)."""
+    points = np.concatenate([layer.points for layer in layers])
+    colours = np.concatenate([layer.colours for layer in layers])
+    px, py = camera.project(points)
+    column, row = np.rint(px).astype(np.int32), np.rint(py).astype(np.int32)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    cell = (row[inside] * width + column[inside]).astype(np.int64)
+    depth, colours = points[inside, 2], colours[inside]
+    nearest = np.full(width * height, -np.inf, np.float32)
+    np.maximum.at(nearest, cell, depth)
+    front = depth > nearest[cell] - SAME_SURFACE_MM
+    cell, colours = cell[front], colours[front]
+    count = np.bincount(cell, minlength=width * height).reshape(height, width).astype(np.float32)
+    total = np.stack(
+        [np.bincount(cell, colours[:, k], width * height).reshape(height, width) for k in range(3)], axis=-1
+    ).astype(np.float32)
+    return _close(total, count)
+
+
+def _close(total: Colours, count: NDArray[np.float32]) -> tuple[Colours, NDArray[np.float32]]:
+    """Average per pixel, fill the pinholes from their neighbours, soften the outline by one pixel."""
+    solid = cv2.morphologyEx((count > 0).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    around = cv2.blur(total, (3, 3)) / np.maximum(cv2.blur(count, (3, 3)), 1e-6)[..., None]
+    mean = np.where((count > 0)[..., None], total / np.maximum(count, 1.0)[..., None], around)
+    # Outside the outline the colour is that of the nearest neighbours, so that the soft edge has no dark rim.
+    coverage = cv2.GaussianBlur(solid.astype(np.float32), (0, 0), 0.7)
+    return mean * coverage[..., None], coverage

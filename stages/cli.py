@@ -1,0 +1,220 @@
+"""The `pipeline` command: a thin wrapper, one function per verb; heavy imports wait until a verb needs them."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from manifests.errors import HqvoxError, UsageError
+from stages import STAGES, load
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def _exit_codes(command: Callable[P, T]) -> Callable[P, T]:
+    """Turn errors that a user can act on into one message and the exit code of their kind."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except HqvoxError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(error.exit_code)
+        except ModuleNotFoundError as error:
+            if error.name and error.name.split(".")[0] in ("manifests", "models", "pipeline", "stages"):
+                raise
+            click.echo(
+                f"error: the package {error.name!r} is not installed: pip install -c constraints.txt -e '.[pipeline]'",
+                err=True,
+            )
+            sys.exit(4)
+
+    return wrapped
+
+
+class _Group(click.Group):
+    """A group whose commands list in the order they are defined, which is the order of work."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="hq-vox")
+def main() -> None:
+    """Build a face-voice dataset: crawl, filter, align, whiten, review, voices, manifest, statistics.
+
+    Exit codes: 0 done; 1 a defect of ours; 2 usage or settings; 3 data; 4 something missing that a named command
+    provides.
+    """
+
+
+_params = click.option(
+    "--params", "params_file", type=_FILE, default=Path("params.yaml"), show_default=True, help="Settings file."
+)
+
+
+@main.command()
+@click.argument("stages", nargs=-1, metavar="[STAGE]...")
+@_params
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: `run.workers`, else one per core.")
+@_exit_codes
+def run(stages: tuple[str, ...], params_file: Path, workers: int | None) -> None:
+    """Run stages in order; all of them where none is named.
+
+    Finished shards are skipped, so the same command resumes after an interruption.
+    """
+    unknown = [name for name in stages if name not in STAGES]
+    if unknown:
+        raise UsageError(f"no stage {', '.join(unknown)}; valid: {', '.join(STAGES)}")
+    from pipeline import engine
+
+    engine.pin_threads()  # before numpy and torch start threads of their own
+    from pipeline import settings
+    from pipeline.run import run_stage
+
+    params = settings.load(params_file, STAGES)
+    for name in STAGES:
+        if not stages or name in stages:
+            summary = run_stage(load(name), params, workers)
+            if name == "review" and summary is not None:
+                _print_review_step(summary.reasons)
+            if name == "stats":
+                _print_summary(params.paths.reports)
+
+
+def _print_review_step(reasons: dict[str, int]) -> None:
+    from stages.review import next_step
+
+    step = next_step(reasons)
+    if step:
+        click.echo(step)
+
+
+def _print_summary(reports: Path) -> None:
+    from stages.stats import read_stats, summary_text
+
+    click.echo(summary_text(read_stats(reports)))
+
+
+@main.command()
+@click.option("--people", type=click.IntRange(min=1), default=12, show_default=True, help="People to draw.")
+@click.option("--photos", type=click.IntRange(min=1), default=None, help="Photographs of each; default: as drawn.")
+@click.option("--clips", type=click.IntRange(min=0), default=None, help="Recordings of each; default: as drawn.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed makes the same bytes.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one per core.")
+@click.option("--out", type=_FOLDER, required=True, help="Folder to write the world to.")
+@_exit_codes
+def demo(people: int, photos: int | None, clips: int | None, seed: int, workers: int | None, out: Path) -> None:
+    """Draw a synthetic world: people with photographs, voices, planted defects and the truth about them."""
+    from pipeline import engine
+
+    engine.pin_threads()
+    from pipeline.world.demo import make_world
+
+    chosen: dict[str, Any] = {"photos_per_person": photos, "clips_per_person": clips}
+    make_world(
+        out,
+        people=people,
+        seed=seed,
+        workers=workers or engine.cores(),
+        **{name: value for name, value in chosen.items() if value is not None},
+    )
+
+
+@main.group(cls=_Group)
+def weights() -> None:
+    """Find, fetch and verify the weight files of the networks."""
+
+
+@weights.command("list")
+@_exit_codes
+def weights_list() -> None:
+    """Every registered file: what uses it, its licence, and whether a verified copy is here."""
+    from manifests import weights as registry
+
+    for entry in registry.entries():
+        status = registry.verify(entry.name)
+        click.echo(f"{entry.name:<24} {status.state:<20} {entry.used_by}; {entry.licence}; {entry.restriction}")
+
+
+@weights.command("fetch")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@_exit_codes
+def weights_fetch(names: tuple[str, ...]) -> None:
+    """Fetch and verify weight files; all of them where none is named."""
+    from manifests import weights as registry
+    from pipeline.progress import FetchProgress
+
+    progress = FetchProgress()
+    for name in names or tuple(entry.name for entry in registry.entries()):
+        click.echo(f"{name}: {registry.fetch(name, progress)}")
+
+
+@weights.command("verify")
+@_exit_codes
+def weights_verify() -> None:
+    """Check every file that is here against its sha256; exit code 3 where one differs."""
+    from manifests import weights as registry
+    from manifests.errors import DataError
+
+    states = [registry.verify(entry.name) for entry in registry.entries()]
+    for status in states:
+        click.echo(f"{status.name:<24} {status.state:<20} {status.detail or status.path}")
+    broken = [status for status in states if status.state == "broken"]
+    if broken:
+        names = " ".join(status.name for status in broken)
+        raise DataError(f"{len(broken)} broken files: remove them, then `pipeline weights fetch {names}`")
+
+
+@weights.command("path")
+@click.argument("name")
+@_exit_codes
+def weights_path(name: str) -> None:
+    """Print where a verified weight file lies."""
+    from manifests import weights as registry
+
+    click.echo(registry.path(name))
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_exit_codes
+def validate(files: tuple[Path, ...]) -> None:
+    """Check tables against their schema and the manifest against its shards; all faults at once."""
+    from manifests.errors import DataError
+    from manifests.validate import validate_file
+
+    faults = [fault for file in files for fault in validate_file(file)]
+    for fault in faults:
+        click.echo(str(fault))
+    if faults:
+        raise DataError(f"{len(faults)} faults in {len(files)} files")
+    click.echo(f"{len(files)} files are valid")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
+@_params
+@_exit_codes
+def stats(as_json: bool, params_file: Path) -> None:
+    """Print the statistics of the last run: Table 1, the yield of each stage, where to look next."""
+    from pipeline import settings
+    from stages.stats import read_stats, summary_text
+
+    import json
+
+    report = read_stats(settings.load(params_file, STAGES).paths.reports)
+    click.echo(json.dumps(report, indent=2, sort_keys=True) if as_json else summary_text(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Join faces and speech by person, split people into train, val and test, and write `hq_voxceleb.parquet`."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from manifests import removals, table
+from manifests.errors import UsageError
+from manifests.schema import MANIFEST, REVIEW, VOICES, Table
+from pipeline import identities
+from pipeline.splits import SPLITS, Fractions, assign
+from pipeline.stage import Context, Drop, Row, TableStage
+from stages import STAGES
+
+NAME = "manifest"
+FILE = f"{MANIFEST.name}.parquet"
+_SPEECH_TABLE = "voices"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The `manifest` section of params.yaml."""
+
+    split: Literal["voxceleb", "paper", "hash"] = "hash"  # whose rule says who is in train, val and test
+    metadata: tuple[Path, ...] = ()  # the metadata files of `crawl`: sets and row numbers for the first two rules
+    val_fraction: float = 0.1  # share of people (of VoxCeleb's dev people in split `voxceleb`)
+    test_fraction: float = 0.1  # share of people, in split `hash` only
+    split_seed: int = 0  # which people the hash picks
+    require_both: bool = True  # leave out people without a face or without speech
+    removals: Path = Path("removals.json")  # the salted list of what must never come back
+
+    def __post_init__(self) -> None:
+        if self.val_fraction < 0 or self.test_fraction < 0 or self.val_fraction + self.test_fraction > 1:
+            raise UsageError(
+                f"manifest.val_fraction is {self.val_fraction}, manifest.test_fraction {self.test_fraction}; expected "
+                "shares from 0, together at most 1"
+            )
+
+
+def face_row(row: Row) -> Row:
+    """A reviewed face as a manifest row: all it shares with the manifest; speech columns stay null."""
+    return {name: row.get(name) for name in MANIFEST.names} | {"kind": "face"}
+
+
+def speech_row(row: Row, shard: str, place: int) -> Row:
+    """A recording as a manifest row; face columns stay null."""
+    facts = {name: row.get(name) for name in MANIFEST.names}
+    return facts | {"kind": "speech", "shard": shard, "row": place}
+
+
+def why_not(row: Row, faces: Collection[str], speakers: Collection[str], require_both: bool) -> Drop | None:
+    """Why a row is left out, or None; `faces` and `speakers` are the identities that have some."""
+    if not require_both:
+        return None
+    if row["identity_id"] not in faces:
+        return Drop("no_face")
+    return Drop("no_speech") if row["identity_id"] not in speakers else None
+
+
+def join(
+    rows: Sequence[Row], blocked: Collection[str], require_both: bool
+) -> tuple[list[Row], list[tuple[Row, Drop]]]:
+    """Kept and dropped rows; `blocked` holds the row_ids that the removals list forbids."""
+    allowed = [row for row in rows if row["row_id"] not in blocked]
+    faces = {row["identity_id"] for row in allowed if row["kind"] == "face"}
+    speakers = {row["identity_id"] for row in allowed if row["kind"] == "speech"}
+    kept: list[Row] = []
+    dropped = [(row, Drop("removed")) for row in rows if row["row_id"] in blocked]
+    for row in allowed:
+        drop = why_not(row, faces, speakers, require_both)
+        if drop is None:
+            kept.append(row)
+        else:
+            dropped.append((row, drop))
+    return kept, dropped
+
+
+def summarise(kept: Sequence[Row], dropped: Sequence[tuple[Row, Drop]]) -> dict[str, Any]:
+    """The stage's metrics."""
+    splits = {split: [row for row in kept if row["split"] == split] for split in SPLITS}
+    return {
+        "input": len(kept) + len(dropped),
+        "kept": len(kept),
+        "reasons": dict(sorted(Counter(drop.reason for _, drop in dropped).items())),
+        "people": {split: len({row["identity_id"] for row in rows}) for split, rows in splits.items()},
+        "faces": {split: sum(row["kind"] == "face" for row in rows) for split, rows in splits.items()},
+        "clips": {split: sum(row["kind"] == "speech" for row in rows) for split, rows in splits.items()},
+    }
+
+
+def run(settings: Settings, context: Context) -> dict[str, Any]:
+    """Read reviewed faces and voices, write the manifest and its drops; kept + dropped = input."""
+    data = context.paths.data
+    rows = [*_faces(data), *_speech(data)]
+    forbidden = removals.load(settings.removals)
+    blocked = {r["row_id"] for r in rows if forbidden.blocks(r["identity_id"], r["source"], r["sha256"])}
+    kept, dropped = join(rows, blocked, settings.require_both)
+    assert len(kept) + len(dropped) == len(rows), f"{len(rows)} rows in, {len(kept)} kept, {len(dropped)} dropped"
+    names = {row["identity_id"]: row["name"] for row in kept}
+    fractions = Fractions(settings.val_fraction, settings.test_fraction, settings.split_seed)
+    splits = assign(names, identities.load(settings.metadata), settings.split, fractions)
+    kept = sorted(
+        (row | {"split": splits[row["identity_id"]]} for row in kept),
+        key=lambda row: (row["identity_id"], row["kind"], row["row_id"]),
+    )
+    metrics = summarise(kept, dropped)
+    provenance = _provenance(data, settings) | {"counts": metrics}
+    table.write_drops(data / "drops" / NAME / table.shard_name(0), _drop_rows(dropped), provenance)
+    table.write_table(data / FILE, MANIFEST, kept, provenance)
+    return metrics
+
+
+def _wanted(source: Table) -> list[str]:
+    return [name for name in MANIFEST.names if name in source.names]
+
+
+def _faces(data: Path) -> list[Row]:
+    shards = table.shards(data / REVIEW.name)
+    return [face_row(row) for path in shards for row in table.read_rows(path, _wanted(REVIEW))]
+
+
+def _speech(data: Path) -> list[Row]:
+    return [
+        speech_row(row, f"{_SPEECH_TABLE}/{path.name}", place)
+        for path in table.shards(data / _SPEECH_TABLE)
+        for place, row in enumerate(table.read_rows(path, _wanted(VOICES)))
+    ]
+
+
+def _drop_rows(dropped: Sequence[tuple[Row, Drop]]) -> list[Row]:
+    facts = ("identity_id", "row_id", "sample_id", "source")
+    rows = [{name: row[name] for name in facts} | {"stage": NAME} | asdict(drop) for row, drop in dropped]
+    return sorted(rows, key=lambda row: (row["identity_id"], row["row_id"]))
+
+
+def _provenance(data: Path, settings: Settings) -> dict[str, Any]:
+    """What the manifest was made from: settings and networks of every stage before, input digests, code digest."""
+    before = [name for name in STAGES[: STAGES.index(NAME)] if (data / name).is_dir()]
+    records: Mapping[str, dict[str, Any]] = {name: table.provenance(table.shards(data / name)[0]) for name in before}
+    inputs = {
+        name: table.digest_of([table.rows_digest(path) for path in table.shards(data / name)])
+        for name in (REVIEW.name, _SPEECH_TABLE)
+    }
+    return {
+        "stage": NAME,
+        "settings": asdict(settings),
+        "stages": {name: record.get("settings", {}) for name, record in records.items()},
+        "weights": {net: digest for record in records.values() for net, digest in record.get("weights", {}).items()},
+        "inputs": inputs,
+        "code": _code_digest(),
+    }
+
+
+def _code_digest() -> str:
+    """sha256 over the source files of the packages that made the table."""
+    root = Path(__file__).parents[1]
+    total = hashlib.sha256()
+    files = [path for package in ("manifests", "pipeline", "stages") for path in (root / package).rglob("*.py")]
+    for path in sorted(files):
+        total.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+STAGE = TableStage(NAME, Settings, run)

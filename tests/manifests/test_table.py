@@ -1,0 +1,90 @@
+"""Shards: atomic, checked, and telling where they came from."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manifests import table
+from manifests.errors import DataError, Missing
+from manifests.schema import TABLES, Column, Table
+
+SMALL = Table(
+    "small",
+    (
+        Column("row_id", pa.string(), "key"),
+        Column("value", pa.float64(), "a number", nullable=True),
+        Column("image", pa.binary(), "payload", nullable=True),
+    ),
+)
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), st.floats(allow_nan=False) | st.none(), st.binary() | st.none())))
+def test_rows_come_back_as_they_went(tmp_path_factory: pytest.TempPathFactory, values: list[tuple[object, ...]]) -> None:
+    path = tmp_path_factory.mktemp("t") / "part-0000.parquet"
+    rows = [dict(zip(SMALL.names, value, strict=True)) for value in values]
+    table.write_table(path, SMALL, rows, {"stage": "x"})
+    assert table.read_rows(path) == rows
+    assert table.provenance(path) == {"stage": "x"}
+    assert table.table_name(path) == ("small", SMALL.version)
+
+
+def test_a_broken_row_is_refused_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    for rows, message in (
+        ([{"row_id": None}], "column row_id is null"),
+        ([{"row_id": "a", "value": "x"}], "column value"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            table.write_table(tmp_path / "part-0000.parquet", SMALL, rows, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "part-0000.parquet"
+    table.write_table(path, SMALL, [{"row_id": "old"}], {})
+
+    def full_disk(*_args: object, **_kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        table.write_table(path, SMALL, [{"row_id": "new"}], {})
+    assert [row["row_id"] for row in table.read_rows(path)] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_payload_is_read_for_the_wanted_rows_only(tmp_path: Path) -> None:
+    path = tmp_path / "part-0000.parquet"
+    rows = [{"row_id": str(i), "value": float(i), "image": b"%d" % i} for i in range(1000)]
+    table.write_table(path, SMALL, rows, {})
+    found = dict(table.read_payload(path, ["image"], ["3", "999", "130"]))
+    assert found == {str(i): {"image": b"%d" % i} for i in (3, 130, 999)}
+
+
+def test_absent_broken_and_foreign_files_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(Missing, match="no shards"):
+        table.shards(tmp_path)
+    with pytest.raises(Missing, match="no file"):
+        table.read_rows(tmp_path / "part-0000.parquet")
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "part-0000.parquet")
+    with pytest.raises(DataError, match="not written by"):
+        table.provenance(tmp_path / "part-0000.parquet")
+    with pytest.raises(DataError, match="no column b; it has a"):
+        table.read_rows(tmp_path / "part-0000.parquet", ["b"])
+
+
+@given(st.text(), st.integers(1, 2000))
+def test_a_bucket_depends_on_the_person_alone(identity: str, buckets: int) -> None:
+    assert 0 <= table.bucket_of(identity, buckets) < buckets
+    assert table.bucket_of(identity, buckets) == table.bucket_of(identity, buckets)
+
+
+def test_every_table_of_the_schema_can_be_written_and_says_what_its_columns_mean(tmp_path: Path) -> None:
+    assert len(TABLES) == 13
+    for one in TABLES:
+        assert len(set(one.names)) == len(one.names)
+        assert all(column.meaning for column in one.columns)
+        table.write_table(tmp_path / one.name / "part-0000.parquet", one, [], {})

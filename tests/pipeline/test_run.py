@@ -1,0 +1,142 @@
+"""The runner: nothing is lost, nothing is done twice, and the bytes do not depend on how it was run."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manifests import table
+from manifests.errors import DataError, UsageError
+from pipeline.run import run_stage
+from pipeline.settings import Params, Run
+from pipeline.stage import Paths
+from tests.pipeline.toy import NUMBER_STAGE, SQUARE_STAGE
+
+
+def params(folder: Path, buckets: int = 3, max_failed: float = 0.0, **squares: Any) -> Params:
+    paths = Paths(folder / "data", folder / "reports", folder / "metrics", folder / "review")
+    return Params(paths, Run(buckets=buckets, max_failed=max_failed), {"squares": squares})
+
+
+def run_both(chosen: Params, workers: int = 1) -> None:
+    run_stage(NUMBER_STAGE, chosen, workers)
+    run_stage(SQUARE_STAGE, chosen, workers)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*.parquet"))
+    }
+
+
+def values(folder: Path) -> list[int]:
+    return sorted(row["value"] for path in table.shards(folder) for row in table.read_rows(path))
+
+
+def test_kept_and_dropped_make_the_input(tmp_path: Path) -> None:
+    run_both(params(tmp_path, max_square=400))
+    metrics = json.loads((tmp_path / "metrics/squares.json").read_text())
+    assert metrics["input"] == 19
+    assert metrics["kept"] + sum(metrics["reasons"].values()) == 19
+    assert values(tmp_path / "data/squares") == [v for p in range(5) for k in range(4) if (v := 10 * p + k) <= 20 and v != 13]
+    drops = [row for path in table.shards(tmp_path / "data/drops/squares") for row in table.read_rows(path)]
+    assert all(row["stage"] == "squares" and row["value"] > row["limit"] == 400 for row in drops)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_the_same_bytes_at_any_worker_count(tmp_path: Path, workers: int) -> None:
+    run_both(params(tmp_path / "one"))
+    run_both(params(tmp_path / "many"), workers)
+    assert digests(tmp_path / "one/data") == digests(tmp_path / "many/data")
+
+
+def test_the_same_rows_at_any_bucket_count(tmp_path: Path) -> None:
+    run_both(params(tmp_path / "few", buckets=1))
+    run_both(params(tmp_path / "many", buckets=16))
+    assert values(tmp_path / "few/data/squares") == values(tmp_path / "many/data/squares")
+
+
+def test_another_limit_scores_nothing_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    run_both(params(tmp_path, log=str(log), max_square=400))
+    scored = log.read_text().splitlines()
+    assert len(scored) == len(set(scored)) == 19
+    run_both(params(tmp_path, log=str(log), max_square=900))
+    assert log.read_text().splitlines() == scored
+    assert 30 in values(tmp_path / "data/squares")
+
+
+def test_another_scoring_setting_scores_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    run_both(params(tmp_path, log=str(log)))
+    run_both(params(tmp_path, log=str(log), offset=1))
+    assert len(log.read_text().splitlines()) == 2 * 19
+
+
+def test_a_finished_run_is_skipped_and_unchanged(tmp_path: Path) -> None:
+    chosen = params(tmp_path)
+    run_both(chosen)
+    before = digests(tmp_path / "data")
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.parquet")}
+    summary = run_stage(SQUARE_STAGE, chosen, 1)
+    assert summary is not None and summary.skipped_shards == summary.shards == 3
+    assert digests(tmp_path / "data") == before
+    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"<html>"),
+    ],
+    ids=["gone", "one byte short", "empty", "not Parquet"],
+)
+@pytest.mark.parametrize("which", ["squares", "drops/squares", "scores/squares"])
+def test_a_damaged_shard_is_made_again(tmp_path: Path, which: str, damage: Callable[[Path], None]) -> None:
+    chosen = params(tmp_path)
+    run_both(chosen)
+    before = digests(tmp_path / "data")
+    damage(tmp_path / "data" / which / "part-0001.parquet")
+    if which.startswith("scores"):
+        (tmp_path / "data/squares/part-0001.parquet").unlink()
+    run_both(chosen)
+    assert digests(tmp_path / "data") == before
+
+
+def test_a_damaged_input_is_an_error_that_names_it(tmp_path: Path) -> None:
+    chosen = params(tmp_path)
+    run_stage(NUMBER_STAGE, chosen, 1)
+    (tmp_path / "data/numbers/part-0001.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"numbers/part-0001\.parquet is not a whole Parquet file"):
+        run_stage(SQUARE_STAGE, chosen, 1)
+
+
+def test_shards_of_another_bucket_count_are_pruned(tmp_path: Path) -> None:
+    run_both(params(tmp_path, buckets=8))
+    (tmp_path / "data/squares/.part-0000.parquet.1.tmp").write_bytes(b"left over")
+    run_both(params(tmp_path, buckets=3))
+    run_both(params(tmp_path / "clean", buckets=3))
+    assert digests(tmp_path / "data") == digests(tmp_path / "clean/data")
+    assert not list((tmp_path / "data").rglob("*.tmp"))
+
+
+def test_a_row_that_fails_costs_no_other_row_and_counts_against_the_budget(tmp_path: Path) -> None:
+    run_stage(NUMBER_STAGE, params(tmp_path), 1)
+    within = run_stage(SQUARE_STAGE, params(tmp_path, max_failed=0.1, fail_at=12), 1)
+    assert within is not None and within.kept == 18 and within.reasons == {"error": 1}
+    with pytest.raises(DataError, match=r"1 of 19 rows failed"):
+        run_stage(SQUARE_STAGE, params(tmp_path, max_failed=0.01, fail_at=12), 1)
+    assert len(values(tmp_path / "data/squares")) == 18
+
+
+def test_an_unknown_setting_is_an_error_that_lists_the_valid_ones(tmp_path: Path) -> None:
+    run_stage(NUMBER_STAGE, params(tmp_path), 1)
+    with pytest.raises(UsageError, match=r"squares: unknown key max_sqare; valid: .*max_square"):
+        run_stage(SQUARE_STAGE, params(tmp_path, max_sqare=3), 1)
