@@ -42,8 +42,13 @@ class Removals:
 NOTHING = Removals()
 
 
-def load(path: Path) -> Removals:
-    """Read the list. Raises Missing where there is none, DataError with every broken line."""
+def load(path: Path | None) -> Removals:
+    """Read the list; without a path nothing is removed.
+
+    Raises Missing where a list is named but absent, DataError with every broken line.
+    """
+    if path is None:
+        return NOTHING
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:

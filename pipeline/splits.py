@@ -59,9 +59,7 @@ def _of_listed(rule: str, key: str, person: Identity, fractions: Fractions) -> s
     return None if person.voxceleb_set is None else by_voxceleb(person.voxceleb_set, key, fractions)
 
 
-def assign(
-    names: Mapping[str, str | None], identities: Identities, rule: str, fractions: Fractions
-) -> dict[str, str]:
+def assign(names: Mapping[str, str | None], identities: Identities, rule: str, fractions: Fractions) -> dict[str, str]:
     """identity_id -> split, for the ids in `names` (identity_id -> name).
 
     `rule` is `voxceleb`, `paper` or `hash`. Someone whose ids fall into several splits gets the strictest (test,

@@ -30,7 +30,7 @@ class Settings:
     test_fraction: float = 0.1  # share of people, in split `hash` only
     split_seed: int = 0  # which people the hash picks
     require_both: bool = True  # leave out people without a face or without speech
-    removals: Path = Path("removals.json")  # the salted list of what must never come back
+    removals: Path = Path("removals.jsonl")  # the salted list of what must never come back
 
     def __post_init__(self) -> None:
         if self.val_fraction < 0 or self.test_fraction < 0 or self.val_fraction + self.test_fraction > 1:
@@ -60,9 +60,7 @@ def why_not(row: Row, faces: Collection[str], speakers: Collection[str], require
     return Drop("no_speech") if row["identity_id"] not in speakers else None
 
 
-def join(
-    rows: Sequence[Row], blocked: Collection[str], require_both: bool
-) -> tuple[list[Row], list[tuple[Row, Drop]]]:
+def join(rows: Sequence[Row], blocked: Collection[str], require_both: bool) -> tuple[list[Row], list[tuple[Row, Drop]]]:
     """Kept and dropped rows; `blocked` holds the row_ids that the removals list forbids."""
     allowed = [row for row in rows if row["row_id"] not in blocked]
     faces = {row["identity_id"] for row in allowed if row["kind"] == "face"}

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ COLUMNS = ("identity_id", "url", "licence", "page")  # of a URL list; the last t
 _MAX_URL = 8000  # characters; longer ones are no addresses of pictures
 _MAX_SHOWN = 500  # characters kept of a bad address
 _MAX_FAULTS = 50  # printed; the rest is counted
+# %2D - . %30-39 digits %41-5A A-Z %5F _ %61-7A a-z %7E ~
+_ENCODED_PLAIN = re.compile("%(2D|2E|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -54,12 +57,13 @@ def canonical_url(text: str) -> str:
         raise BadAddress("not an address by RFC 3986") from error
     if url.scheme not in _DEFAULT_PORTS:
         raise BadAddress(f"scheme {clean(url.scheme or '')[:20]!r}; expected http or https")
-    if not url.host or not url.host.strip("."):
-        raise BadAddress("no host")
+    if not url.host or not url.host.strip(".") or "%" in url.host:  # %: the zone of a link-local address
+        raise BadAddress("no host that others can reach")
     if url.auth is not None:
         raise BadAddress("a user name or password in the address")
     port = None if url.port == _DEFAULT_PORTS[url.scheme] else url.port
-    return Url(url.scheme, None, url.host.rstrip("."), port, url.path or "/", url.query).url
+    path, query = _plain(url.path or "/"), _plain(url.query)
+    return Url(url.scheme, None, url.host.rstrip("."), port, path, query).url
 
 
 def from_url_list(path: Path, identities: Identities) -> list[Row]:
@@ -118,6 +122,11 @@ def file_of(folder: Path, source: str) -> Path | None:
     """The file that `source_of` named; None where it would lie outside the folder."""
     path = folder / os.fsdecode(unquote_to_bytes(source).replace(b"\0", b""))
     return path if path.resolve().is_relative_to(folder.resolve()) else None
+
+
+def _plain(part: str | None) -> str | None:
+    """Spell out what need not be percent-encoded (RFC 3986, 6.2.2.2)."""
+    return part and _ENCODED_PLAIN.sub(lambda match: chr(int(match[1], 16)), part)
 
 
 def _row(identities: Identities, person: str, source: str) -> Row:

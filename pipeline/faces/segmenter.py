@@ -93,18 +93,23 @@ def load(path: Path) -> Segmenter:
     return Segmenter(net.float().eval(), architecture, json.loads(metadata.get("about", "{}")))
 
 
-def person_probability(pixels: Pixels, segmenter: Segmenter) -> Probability:
-    """How likely each pixel is part of a person, at the picture's own size.
+def small_probability(pixels: Pixels, segmenter: Segmenter) -> Probability:
+    """How likely each pixel is part of a person, at the network's own size (side x side).
 
-    The network was trained on squares of 1.5 to 4 face boxes around a face; the mean over the picture and its
+    The network was trained on squares of 1.5 to 4.5 face boxes around a face; the mean over the picture and its
     mirror makes the answer the same for both.
     """
-    height, width = pixels.shape[:2]
     side = segmenter.architecture.side
-    shrinks = max(height, width) > side
+    shrinks = max(pixels.shape[:2]) > side
     small = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     with torch.inference_mode():
         logits = segmenter.net(normalised(np.stack([small, small[:, ::-1]])))[:, 0]
         both = torch.sigmoid(logits).numpy()
-    mean = 0.5 * (both[0] + both[1][:, ::-1])
-    return np.clip(cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR), 0.0, 1.0)
+    mean: Probability = 0.5 * (both[0] + both[1][:, ::-1])
+    return mean
+
+
+def person_probability(pixels: Pixels, segmenter: Segmenter) -> Probability:
+    """`small_probability` at the picture's own size."""
+    height, width = pixels.shape[:2]
+    return cv2.resize(small_probability(pixels, segmenter), (width, height), interpolation=cv2.INTER_LINEAR)

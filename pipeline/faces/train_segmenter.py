@@ -116,7 +116,7 @@ def update(net: nn.Module, optimiser: torch.optim.Optimizer, pixels: Tensor, mas
     value.backward()
     nn.utils.clip_grad_norm_(net.parameters(), 5.0)
     optimiser.step()
-    return float(value)
+    return float(value.detach())
 
 
 def loss(logits: Tensor, masks: Tensor) -> Tensor:

@@ -121,7 +121,8 @@ def parse(text: str, name: str) -> list[Decision]:
 
     Raises DataError naming every broken line of `name` at once.
     """
-    decisions, faults = [], []
+    decisions: list[Decision] = []
+    faults: list[str] = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue

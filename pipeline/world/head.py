@@ -93,7 +93,7 @@ def anatomy(person: Person, expression: Expression, intensity: float, age_offset
 
 
 def sweep(profile: NDArray[np.float64], rows: int, azimuth: Field, ease: float = 1.0) -> NDArray[np.float32]:
-    """Sweep an ellipse along a profile of rows (y, half width, centre z, half depth); return (rows, columns, 3).
+    """Sweep an ellipse along a profile of rows (y, half width, centre z, half depth); return points (3, rows, columns).
 
     `ease` > 1 spaces the rows more closely at the top, where a skull closes.
     """
@@ -101,7 +101,7 @@ def sweep(profile: NDArray[np.float64], rows: int, azimuth: Field, ease: float =
     y, half_width, centre_z, half_depth = PchipInterpolator(knots, profile)(np.linspace(0.0, 1.0, rows) ** ease).T
     x = half_width[:, None] * np.sin(azimuth)[None, :]
     z = centre_z[:, None] + half_depth[:, None] * np.cos(azimuth)[None, :]
-    return np.stack([x, np.broadcast_to(y[:, None], x.shape), z], axis=-1).astype(np.float32)
+    return np.stack([x, np.broadcast_to(y[:, None], x.shape), z]).astype(np.float32)
 
 
 def head_profile(a: Anatomy, offset: float = 0.0) -> NDArray[np.float64]:
@@ -134,17 +134,17 @@ def head_profile(a: Anatomy, offset: float = 0.0) -> NDArray[np.float64]:
 
 
 def head_surface(a: Anatomy, azimuth: Field) -> NDArray[np.float32]:
-    """Return the head's skin as (HEAD_ROWS, columns, 3) points in mm, features included."""
+    """Return the head's skin as points (3, HEAD_ROWS, columns) in mm, features included."""
     points = sweep(head_profile(a), HEAD_ROWS, azimuth, ease=0.9)
-    x, y = points[..., 0], points[..., 1]
+    x, y = points[0], points[1]
     front = np.clip(np.cos(azimuth), 0.0, 1.0)[None, :] ** 0.5
     side = np.abs(x)
     z = _brow_and_eyes(a, side, y) + _nose(a, side, y) + _mouth_and_chin(a, x, side, y)
-    points[..., 2] += (z * front).astype(np.float32)
+    points[2] += (z * front).astype(np.float32)
     cheek = bump(side, 46.0, 17.0) * bump(y, 34.0 - 5.0 * a.smile, 17.0) * (2.0 + a.cheek + 4.0 * a.smile)
     hollow = bump(side, 50.0, 14.0) * bump(y, 62.0, 14.0) * (a.cheek - 2.0 - 0.04 * (a.age_years - 40.0))
-    points[..., 2] += (cheek + hollow) * front
-    points[..., 0] += np.sign(x) * 0.5 * (cheek + hollow)
+    points[2] += (cheek + hollow) * front
+    points[0] += np.sign(x) * 0.5 * (cheek + hollow)
     return points
 
 

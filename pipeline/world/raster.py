@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from pipeline.world.scene import Scene
 
-Points = NDArray[np.float32]  # (..., 3): x right, y down, z towards the camera, mm
-Colours = NDArray[np.float32]  # (..., 3): linear RGB, 0..1
+Field = NDArray[np.float32]  # one number per grid point or pixel
+Points = NDArray[np.float32]  # (3, ...): x right, y down, z towards the camera, mm
+Colours = NDArray[np.float32]  # (3, ...): linear RGB, 0..1
 
 CAMERA_DISTANCE_MM = 1150.0
 MEAN_PUPIL_DISTANCE_MM = 63.0
-POINTS_PER_PIXEL = 1.4  # along each axis; below 1.3 holes appear where a surface faces the camera
+POINTS_PER_PIXEL = 1.2  # along each axis; below 1.1 holes appear where a surface faces the camera
 SAME_SURFACE_MM = 3.0  # points of one pixel this close in depth are averaged, farther ones are hidden
 
 
@@ -27,8 +28,8 @@ class Camera:
 
     def project(self, points: Points) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return pixel columns and rows, 0-based, of points in the camera's frame."""
-        scale = np.float32(self.focal_px) / (np.float32(CAMERA_DISTANCE_MM) - points[..., 2])
-        return points[..., 0] * scale + np.float32(self.centre_x), points[..., 1] * scale + np.float32(self.centre_y)
+        scale = np.float32(self.focal_px) / (np.float32(CAMERA_DISTANCE_MM) - points[2])
+        return points[0] * scale + np.float32(self.centre_x), points[1] * scale + np.float32(self.centre_y)
 
     @property
     def px_per_mm(self) -> float:
@@ -51,8 +52,8 @@ class Light:
 class Splats:
     """Shaded points ready to be drawn."""
 
-    points: Points  # (n, 3)
-    colours: Colours  # (n, 3)
+    points: Points  # (3, n)
+    colours: Colours  # (3, n)
 
 
 def camera_of(scene: Scene) -> Camera:
@@ -89,81 +90,86 @@ def rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> NDArray[np.fl
     return matrix
 
 
-def refine(grid: NDArray[np.float32], spacing_mm: float) -> NDArray[np.float32]:
-    """Resample a (rows, columns, k) grid of points so that neighbours are about `spacing_mm` apart."""
-    rows, columns = fine_shape(grid, spacing_mm)
-    return resample(grid, rows, columns)
+def turn(matrix: NDArray[np.float32], vectors: Points) -> Points:
+    """Multiply every vector of a (3, ...) array by a 3 x 3 matrix."""
+    return (matrix @ vectors.reshape(3, -1)).reshape(vectors.shape)
 
 
 def fine_shape(points: Points, spacing_mm: float) -> tuple[int, int]:
     """Return the rows and columns that put neighbours `spacing_mm` apart where the grid is widest."""
-    down = np.linalg.norm(np.diff(points, axis=0), axis=-1).sum(axis=0).max()
-    across = np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(axis=1).max()
+    down = np.linalg.norm(np.diff(points, axis=1), axis=0).sum(axis=0).max()
+    across = np.linalg.norm(np.diff(points, axis=2), axis=0).sum(axis=1).max()
     return max(8, int(down / spacing_mm)), max(8, int(across / spacing_mm))
 
 
 def resample(grid: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
-    """Resample a grid linearly, end points kept."""
-    r = np.linspace(0.0, grid.shape[0] - 1.0, rows, dtype=np.float32)
-    c = np.linspace(0.0, grid.shape[1] - 1.0, columns, dtype=np.float32)
-    map_x, map_y = np.meshgrid(c, r)
-    return cv2.remap(grid, map_x, map_y, cv2.INTER_LINEAR)
+    """Resample (..., r, c) grids linearly to rows x columns, end points kept."""
+    planes = grid.reshape(-1, *grid.shape[-2:])
+    r = np.linspace(0.0, grid.shape[-2] - 1.0, rows, dtype=np.float32)
+    c = np.linspace(0.0, grid.shape[-1] - 1.0, columns, dtype=np.float32)
+    where = cv2.convertMaps(*np.meshgrid(c, r), cv2.CV_32FC1)
+    fine = np.stack([cv2.remap(plane, where[0], where[1], cv2.INTER_LINEAR) for plane in planes])
+    return fine.reshape(*grid.shape[:-2], rows, columns)
 
 
 def normals(points: Points) -> Points:
     """Return unit normals of a grid (rows downwards, columns to the right), pointing out of the surface."""
-    down = np.gradient(points, axis=0)
-    across = np.gradient(points, axis=1)
-    normal = np.cross(across, down)
-    normal /= np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-9
+    ax, ay, az = np.gradient(points, axis=2)
+    dx, dy, dz = np.gradient(points, axis=1)
+    normal = np.stack([ay * dz - az * dy, az * dx - ax * dz, ax * dy - ay * dx])
+    normal /= np.sqrt((normal**2).sum(axis=0)) + np.float32(1e-9)
     return normal.astype(np.float32)
 
 
-def shade(albedo: Colours, normal: Points, light: Light, gloss: Points | float = 0.0) -> Colours:
+def shade(albedo: Colours, normal: Points, light: Light, gloss: Field | float = 0.0) -> Colours:
     """Lambert with wrapped light, a fill from the camera, a sky from above, and a soft Blinn-Phong highlight."""
-    toward = normal @ light.direction
-    lit = np.clip((toward + light.wrap) / (1.0 + light.wrap), 0.0, None)
-    even = light.ambient * (0.85 - 0.15 * normal[..., 1]) + light.fill * np.clip(normal[..., 2], 0.0, None)
     half_way = light.direction + np.array([0.0, 0.0, 1.0], np.float32)
     half_way /= np.linalg.norm(half_way)
-    glint = np.clip(normal @ half_way, 0.0, 1.0) ** 14 * gloss * np.clip(toward + 0.2, 0.0, 1.0)
-    return (albedo * (lit[..., None] * light.key + even[..., None]) + glint[..., None] * light.key).astype(np.float32)
+    toward, mirror = np.stack([light.direction, half_way]) @ normal.reshape(3, -1)
+    toward, mirror = toward.reshape(normal.shape[1:]), np.maximum(mirror, 0.0).reshape(normal.shape[1:])
+    lit = np.maximum((toward + np.float32(light.wrap)) / np.float32(1.0 + light.wrap), 0.0)
+    even = np.float32(light.ambient) * (np.float32(0.85) - np.float32(0.15) * normal[1])
+    even += np.float32(light.fill) * np.maximum(normal[2], 0.0)
+    square = mirror * mirror
+    fourth = square * square
+    glint = fourth * fourth * fourth * square * gloss * np.clip(toward + np.float32(0.2), 0.0, 1.0)
+    return np.stack([albedo[k] * (lit * light.key[k] + even) + glint * light.key[k] for k in range(3)])
 
 
 def splats(points: Points, colours: Colours, normal: Points, keep: NDArray[np.bool_] | None = None) -> Splats:
     """Drop the points that face away from the camera (and those not in `keep`)."""
-    towards = np.array([0.0, 0.0, CAMERA_DISTANCE_MM], np.float32) - points
-    seen = (normal * towards).sum(axis=-1) > 0.0
+    x, y, z = points
+    seen = normal[2] * (np.float32(CAMERA_DISTANCE_MM) - z) > normal[0] * x + normal[1] * y
     if keep is not None:
         seen &= keep
-    return Splats(points[seen], colours[seen])
+    return Splats(points[:, seen], colours[:, seen])
 
 
-def draw(layers: list[Splats], camera: Camera, width: int, height: int) -> tuple[Colours, NDArray[np.float32]]:
-    """Draw layers of points; return the picture, premultiplied linear RGB (h, w, 3), and its coverage 0..1 (h, w)."""
-    points = np.concatenate([layer.points for layer in layers])
-    colours = np.concatenate([layer.colours for layer in layers])
+def draw(layers: list[Splats], camera: Camera, width: int, height: int) -> tuple[Colours, Field]:
+    """Draw layers of points; return the picture, premultiplied linear RGB (3, h, w), and its coverage 0..1 (h, w)."""
+    points = np.concatenate([layer.points for layer in layers], axis=1)
+    colours = np.concatenate([layer.colours for layer in layers], axis=1)
     px, py = camera.project(points)
-    column, row = np.rint(px).astype(np.int32), np.rint(py).astype(np.int32)
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    cell = (row[inside] * width + column[inside]).astype(np.int64)
-    depth, colours = points[inside, 2], colours[inside]
+    column, row = (px + np.float32(0.5)).astype(np.int32), (py + np.float32(0.5)).astype(np.int32)
+    inside = (px > -0.5) & (column < width) & (py > -0.5) & (row < height)
+    cell = (row * np.int32(width) + column)[inside]
+    depth, colours = points[2, inside], colours[:, inside]
     nearest = np.full(width * height, -np.inf, np.float32)
     np.maximum.at(nearest, cell, depth)
-    front = depth > nearest[cell] - SAME_SURFACE_MM
-    cell, colours = cell[front], colours[front]
-    count = np.bincount(cell, minlength=width * height).reshape(height, width).astype(np.float32)
-    total = np.stack(
-        [np.bincount(cell, colours[:, k], width * height).reshape(height, width) for k in range(3)], axis=-1
-    ).astype(np.float32)
+    front = depth > nearest[cell] - np.float32(SAME_SURFACE_MM)
+    cell, colours = cell[front], colours[:, front]
+    shape = (height, width)
+    count = np.bincount(cell, minlength=width * height).reshape(shape).astype(np.float32)
+    total = [np.bincount(cell, plane, width * height).reshape(shape).astype(np.float32) for plane in colours]
     return _close(total, count)
 
 
-def _close(total: Colours, count: NDArray[np.float32]) -> tuple[Colours, NDArray[np.float32]]:
+def _close(total: list[Field], count: Field) -> tuple[Colours, Field]:
     """Average per pixel, fill the pinholes from their neighbours, soften the outline by one pixel."""
-    solid = cv2.morphologyEx((count > 0).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    around = cv2.blur(total, (3, 3)) / np.maximum(cv2.blur(count, (3, 3)), 1e-6)[..., None]
-    mean = np.where((count > 0)[..., None], total / np.maximum(count, 1.0)[..., None], around)
-    # Outside the outline the colour is that of the nearest neighbours, so that the soft edge has no dark rim.
+    hit = count > 0
+    solid = cv2.morphologyEx(hit.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     coverage = cv2.GaussianBlur(solid.astype(np.float32), (0, 0), 0.7)
-    return mean * coverage[..., None], coverage
+    near, weight = np.maximum(cv2.blur(count, (3, 3)), np.float32(1e-6)), np.maximum(count, 1.0)
+    # Outside the outline the colour is that of the nearest neighbours, so that the soft edge has no dark rim.
+    planes = [np.where(hit, plane / weight, cv2.blur(plane, (3, 3)) / near) * coverage for plane in total]
+    return np.stack(planes), coverage

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipeline.world.head import Anatomy, Field, bump
 from pipeline.world.traits import FaceTraits
 
-Paint = NDArray[np.float32]  # (rows, columns, 3), linear RGB
+Paint = NDArray[np.float32]  # linear RGB: (3,) one colour, (3, rows, columns) a painted surface
 
 _SKIN_TONES = np.array([[62, 38, 28], [112, 72, 52], [164, 116, 88], [205, 158, 130], [226, 186, 162], [238, 206, 188]])
 _HAIR_TONES = np.array([[16, 13, 12], [34, 24, 18], [62, 40, 26], [98, 62, 36], [150, 108, 62], [196, 160, 104]])
@@ -73,7 +73,7 @@ def paint_face(
     _nostrils(canvas, a)
     _eyes(canvas, a)
     _brows(canvas, a, rng)
-    gloss = np.full(points.shape[:2], 0.035, np.float32)
+    gloss = np.full(points.shape[1:], 0.035, np.float32)
     gloss += 0.05 * bump(canvas.side, 0.0, 12.0) * bump(canvas.y, 20.0, 30.0)
     return canvas.albedo, gloss
 
@@ -82,13 +82,11 @@ class _Canvas:
     """The points of the head and the paint on them; strokes touch only the rows and columns near them."""
 
     def __init__(self, points: NDArray[np.float32], soft_mm: float, colours: Palette) -> None:
-        self.x = points[..., 0]
-        self.y = points[..., 1]
-        self.z = points[..., 2]
+        self.x, self.y, self.z = points
         self.side = np.abs(self.x)
         self.soft_mm = np.float32(soft_mm)
         self.colours = colours
-        self.albedo: Paint = np.broadcast_to(colours.skin, points.shape).astype(np.float32)
+        self.albedo: Paint = np.broadcast_to(colours.skin[:, None, None], points.shape).astype(np.float32)
 
     def window(self, x0: float, x1: float, y0: float, y1: float) -> tuple[slice, slice]:
         """Rows and columns that hold every front point of a rectangle (mm)."""
@@ -108,12 +106,14 @@ class _Canvas:
 
     def lay(self, where: tuple[slice, slice], alpha: Field, colour: Paint) -> None:
         """Paint over."""
-        patch = self.albedo[where]
-        patch += alpha[..., None] * (colour - patch)
+        for plane, value in zip(self.albedo, colour, strict=True):
+            patch = plane[where]
+            patch += alpha * (np.float32(value) - patch)
 
     def tint(self, where: tuple[slice, slice], alpha: Field, factor: tuple[float, float, float]) -> None:
         """Multiply the colour by `factor` where alpha is one."""
-        self.albedo[where] *= 1.0 + alpha[..., None] * (np.array(factor, np.float32) - 1.0)
+        for plane, value in zip(self.albedo, factor, strict=True):
+            plane[where] *= 1.0 + alpha * np.float32(value - 1.0)
 
 
 def cloud(rng: np.random.Generator, rows: int, columns: int, cell: float) -> Field:
@@ -128,7 +128,7 @@ EVERYWHERE = (slice(None), slice(None))
 def _complexion(c: _Canvas, a: Anatomy, traits: FaceTraits, rng: np.random.Generator) -> None:
     shape = c.x.shape
     blotch = 0.035 * cloud(rng, *shape, 40.0) + 0.03 * cloud(rng, *shape, 9.0) + 0.03 * cloud(rng, *shape, 2.5)
-    c.albedo *= (1.0 + blotch)[..., None]
+    c.albedo *= 1.0 + blotch
     blush = bump(c.side, 44.0, 17.0) * bump(c.y, 36.0, 14.0) + bump(c.side, 0.0, 13.0) * bump(c.y, a.nose_y - 6.0, 9.0)
     c.tint(EVERYWHERE, np.clip(blush, 0.0, 1.0), (1.02, 0.86, 0.85))
     freckled = np.clip(traits.skin - 0.4, 0.0, 1.0) * np.clip(traits.hair - 0.2, 0.0, 1.0)

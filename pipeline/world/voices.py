@@ -25,7 +25,7 @@ Sound = NDArray[np.float32]
 _HOP = 160  # samples between frames of the vocal tract (10 ms)
 _WINDOW = 2 * _HOP  # a periodic Hann window of two hops adds up to one
 _FFT = 1024  # longer than the window, so that formants may ring on after it
-_RIPPLES = range(6, 14)  # half periods between 0 and 8 kHz on the mel scale: finer than what the traits shape
+_RIPPLES = range(10, 22)  # half periods between 0 and 8 kHz on the mel scale: finer than what the traits shape
 _RIPPLE_DB = 2.0
 _HERTZ = np.arange(_FFT // 2 + 1) * (RATE / _FFT)
 
@@ -122,7 +122,7 @@ def speak(person: Person, seed: int, seconds: float, defect: Defect | None = Non
     wet = signal.oaconvolve(dry, _room_response(rng))[:n]
     speech = np.array(plan.speech)
     level = _rms_within(wet, speech)
-    snr_db = rng.uniform(20, 40)
+    snr_db = rng.triangular(20, 34, 40)
     if defect == "noisy":
         room, snr_db = rng.standard_normal(n, dtype=np.float32), rng.uniform(0, 5)
     peak_room_db = 20.0 if defect == "clipped" else 0.0
@@ -313,11 +313,11 @@ def _turbulence(amplitude: NDArray[np.float32], centre_hz: NDArray[np.float32]) 
 
 
 def _room_response(rng: np.random.Generator) -> Sound:
-    """The direct sound, then an exponential tail 8 to 16 dB below it; 0.1 to 0.25 s for 60 dB."""
+    """The direct sound, then an exponential tail 10 to 16 dB below it; 0.1 to 0.25 s for 60 dB."""
     decay_s = rng.uniform(0.10, 0.25)
     time_s = np.arange(int(decay_s * RATE)) / RATE
     tail = rng.standard_normal(len(time_s)) * 10 ** (-3 * time_s / decay_s) * (time_s > 0.004)
-    tail *= 10 ** (-rng.uniform(8, 16) / 20) / np.sqrt((tail**2).sum())
+    tail *= 10 ** (-rng.uniform(10, 16) / 20) / np.sqrt((tail**2).sum())
     tail[0] = 1.0
     return tail.astype(np.float32)
 
@@ -325,12 +325,12 @@ def _room_response(rng: np.random.Generator) -> Sound:
 def _room_noise(n: int, rng: np.random.Generator) -> Sound:
     """Rumble and hiss of a room at level 1, swelling slowly.
 
-    WebRTC's detector takes white noise and steady tones for speech: power falls 5.5 to 6.5 dB per octave here.
+    WebRTC's detector takes white noise and steady tones for speech: power falls 8.5 to 9 dB per octave here.
     """
     size = fft.next_fast_len(n, real=True)
     spectrum = fft.rfft(rng.standard_normal(size, dtype=np.float32))
     hertz = np.arange(len(spectrum)) * (RATE / size)
-    slope = rng.uniform(0.9, 1.1)
+    slope = rng.uniform(1.4, 1.5)
     spectrum *= ((hertz > 30) / np.maximum(hertz, 30.0) ** slope).astype(np.float32)
     noise = fft.irfft(spectrum, size)[:n]
     knots = np.arange(n // RATE + 2)

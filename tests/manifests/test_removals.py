@@ -26,6 +26,7 @@ def test_each_kind_blocks_only_what_was_removed(tmp_path):
 
 def test_an_empty_list_blocks_nothing():
     assert not NOTHING.blocks("id10001", URL, SHA)
+    assert load(None) is NOTHING
 
 
 def test_adding_returns_the_list_as_a_reader_sees_it(tmp_path):

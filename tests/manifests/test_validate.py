@@ -12,9 +12,6 @@ from manifests.table import write_table
 from manifests.validate import Fault, validate_file
 from tests.factories import make_rows
 
-FACE_NULLS: dict[str, Any] = {"duration_s": None, "n_frames": None, "video_id": None, "utterance": None}
-FACE_SIDES: dict[str, Any] = dict.fromkeys(("width", "height", "source_width", "source_height"))
-
 
 def write(path: Path, table: Any, rows: list[dict[str, Any]]) -> Path:
     write_table(path, table, rows, {"stage": "test"})
@@ -26,11 +23,17 @@ def manifest(folder: Path) -> list[dict[str, Any]]:
     faces, speech = make_rows(REVIEW, 8), make_rows(VOICES, 8)
     write(folder / "whiten" / "part-0000.parquet", REVIEW, faces)
     write(folder / "voices" / "part-0000.parquet", VOICES, speech)
-    shared = [{name: row.get(name) for name in MANIFEST.names} for row in [*faces, *speech]]
-    for i, row in enumerate(shared):
-        row |= {"split": "test" if row["identity_id"] == "id10001" else "train"}
-        row |= {"kind": "face", "row": i} if i < 8 else {"kind": "speech", "shard": "voices/part-0000.parquet", "row": i - 8}
-    return shared
+    rows = []
+    for i, source in enumerate([*faces, *speech]):
+        row = {name: source.get(name) for name in MANIFEST.names}
+        row["split"] = "test" if row["identity_id"] == "id10001" else "train"
+        place = (
+            {"kind": "face", "row": i}
+            if i < 8
+            else {"kind": "speech", "row": i - 8, "shard": "voices/part-0000.parquet"}
+        )
+        rows.append(row | place)
+    return rows
 
 
 def rewrite(path: Path, change: Any) -> None:
@@ -46,10 +49,7 @@ def replaced(data: pa.Table, name: str, values: list[Any], kind: pa.DataType | N
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_every_table_of_the_factory_is_valid(tmp_path: Path, table: Any) -> None:
-    if table is MANIFEST:
-        rows = manifest(tmp_path)
-    else:
-        rows = make_rows(table, 9)
+    rows = manifest(tmp_path) if table is MANIFEST else make_rows(table, 9)
     assert validate_file(write(tmp_path / "t.parquet", table, rows)) == []
 
 

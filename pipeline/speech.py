@@ -1,0 +1,161 @@
+"""Decode recordings from strangers to 16 kHz mono, and encode our own as FLAC."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+Samples = NDArray[np.int16]
+
+SAMPLE_RATE = 16_000  # Hz of everything behind `decode`
+RATES = range(4_000, 384_001)  # Hz that a recording may claim
+MAX_CHANNELS = 32
+
+_LIBSNDFILE = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS", b"ID3")
+_UNKNOWN_SIZE = (0, 0xFFFFFFFF)  # what a RIFF written to a pipe says of its own size
+_EXACT = ("WAV", "WAVEX", "RF64", "AIFF", "FLAC")  # formats whose header counts the samples exactly
+
+
+class Unreadable(Exception):
+    """A recording that cannot be used; `reason` is a drop reason, the message says what was found."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """A decoded recording, and what it was before."""
+
+    samples: Samples  # 16 kHz mono
+    source_rate: int  # Hz
+    source_channels: int
+    source_duration_s: float
+
+
+def decode(data: bytes, max_duration_s: float) -> Speech:
+    """Decode WAV, AIFF, FLAC, Ogg, MP3, MP4 (m4a) or AAC to 16 kHz mono; the bytes decide, never a name.
+
+    16-bit mono at 16 kHz comes out sample for sample. Channels are averaged; other rates go through a linear-phase
+    filter (soxr HQ). Raises Unreadable: `empty`, `not_a_recording`, `undecodable`, `truncated`, `not_finite`,
+    `bad_sample_rate`, `too_many_channels`, `no_samples`, `too_long`.
+    """
+    if not data:
+        raise Unreadable("empty", "zero bytes")
+    container = _container(data)
+    if container is None:
+        raise Unreadable("not_a_recording", f"first bytes {data[:8]!r}")
+    try:
+        if container == "libsndfile":
+            _check_riff_size(data)
+            channels, rate = _read_libsndfile(data, max_duration_s)
+        else:
+            channels, rate = _read_ffmpeg(data, container, max_duration_s)
+    except Unreadable:
+        raise
+    except Exception as error:  # the decoders raise many kinds on hostile bytes
+        raise Unreadable("undecodable", f"{type(error).__name__}: {error}") from error
+    if len(channels) == 0:
+        raise Unreadable("no_samples", "a header and no sound")
+    return Speech(_to_mono_16k(channels, rate), rate, channels.shape[1], len(channels) / rate)
+
+
+def _container(data: bytes) -> str | None:
+    """Who can read these bytes: libsndfile, or FFmpeg's demuxer of that name; None for neither."""
+    if data.startswith(_LIBSNDFILE):
+        return "libsndfile"
+    if data[4:8] == b"ftyp":
+        return "mov"
+    if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0:  # MPEG audio; layer bits 00 mean AAC
+        return "libsndfile" if data[1] & 0x06 else "aac"
+    return None
+
+
+def _check_riff_size(data: bytes) -> None:
+    """libsndfile reads what is left of a truncated WAV without a word; a broken download must not pass for speech."""
+    if data[:4] == b"RIFF" and len(data) >= 8:
+        size = int.from_bytes(data[4:8], "little")
+        if size not in _UNKNOWN_SIZE and size + 8 > len(data) + 1:  # many writers leave the last pad byte out
+            raise Unreadable("truncated", f"{len(data)} bytes of {size + 8}")
+
+
+def _check_header(rate: int, channels: int, duration_s: float, max_duration_s: float) -> None:
+    if rate not in RATES:
+        raise Unreadable("bad_sample_rate", f"{rate} Hz; expected {RATES.start} to {RATES.stop - 1}")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise Unreadable("too_many_channels", f"{channels} channels; at most {MAX_CHANNELS}")
+    if duration_s > max_duration_s:
+        raise Unreadable("too_long", f"{duration_s:.0f} seconds; at most {max_duration_s:.0f}")
+
+
+def _read_libsndfile(data: bytes, max_duration_s: float) -> tuple[NDArray[Any], int]:
+    """Samples as (n, channels): int16 where the file holds just that, else float32."""
+    with soundfile.SoundFile(io.BytesIO(data)) as file:
+        rate = file.samplerate
+        _check_header(rate, file.channels, file.frames / rate if rate else 0.0, max_duration_s)
+        exact = file.subtype == "PCM_16"
+        limit = int(max_duration_s * rate) + 1  # headers lie: never read more than was allowed
+        channels = file.read(limit, dtype="int16" if exact else "float32", always_2d=True)
+        if file.format in _EXACT and len(channels) < min(file.frames, limit):
+            raise Unreadable("truncated", f"{len(channels)} samples of {file.frames}")
+    _check_header(rate, channels.shape[1], (len(channels) - 1) / rate, max_duration_s)
+    return channels, rate
+
+
+def _read_ffmpeg(data: bytes, demuxer: str, max_duration_s: float) -> tuple[NDArray[np.float32], int]:
+    """Samples as (n, channels) float32.
+
+    The demuxer is named, so that hostile bytes cannot ask for a playlist or any other file.
+    """
+    with av.open(io.BytesIO(data), format=demuxer) as container:
+        if not container.streams.audio:
+            raise Unreadable("not_a_recording", "no audio stream")
+        stream = container.streams.audio[0]
+        rate, count = stream.rate, stream.channels
+        _check_header(rate, count, 0.0, max_duration_s)
+        to_float = av.AudioResampler(format="fltp")
+        parts, total = [], 0
+        for frame in container.decode(stream):
+            for part in to_float.resample(frame):
+                parts.append(part.to_ndarray())
+                total += part.samples
+            _check_header(rate, count, total / rate, max_duration_s)
+    if not parts:
+        return np.empty((0, count), np.float32), rate
+    return np.ascontiguousarray(np.concatenate(parts, axis=1).T), rate
+
+
+def _to_mono_16k(channels: NDArray[Any], rate: int) -> Samples:
+    if channels.dtype == np.int16 and channels.shape[1] == 1 and rate == SAMPLE_RATE:
+        return np.ascontiguousarray(channels[:, 0])
+    sound = channels.astype(np.float32)
+    if channels.dtype != np.int16:
+        sound *= 32768.0
+    mono = sound.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise Unreadable("not_finite", "NaN or infinite samples")
+    if rate != SAMPLE_RATE:
+        mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
+    if len(mono) == 0:
+        raise Unreadable("no_samples", "less than one sample at 16 kHz")
+    return np.clip(np.rint(mono), -32768, 32767).astype(np.int16)
+
+
+def encode_flac(samples: Samples) -> bytes:
+    """FLAC bytes of 16 kHz mono; the same samples give the same bytes."""
+    out = io.BytesIO()
+    soundfile.write(out, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return out.getvalue()
+
+
+def decode_flac(data: bytes) -> Samples:
+    """The samples that `encode_flac` was given."""
+    samples, rate = soundfile.read(io.BytesIO(data), dtype="int16")
+    assert rate == SAMPLE_RATE, f"our own FLAC at {rate} Hz"
+    return np.asarray(samples, np.int16)

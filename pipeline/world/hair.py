@@ -1,0 +1,98 @@
+"""Hair as a second shell around the skull: where it grows, how it hangs, and its strands."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.world.head import Anatomy, Field, head_profile, sweep
+from pipeline.world.traits import FaceTraits
+
+HAIR_ROWS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A haircut, in millimetres."""
+
+    thick: float  # how far the shell stands off the skull
+    tip_y: float  # where the hair ends at the sides (y down from the eyes)
+    hairline_y: float  # in the middle of the forehead
+    recede: float  # how much higher the hairline is at the temples
+    opening: float  # half width of the face left free
+    fringe_slope: float  # hairline falls by this much across the forehead
+    parting_x: float
+    curl: float  # 0 straight .. 1 wavy
+    flare: float  # how much wider the tips are than the skull
+
+
+def cut(traits: FaceTraits, a: Anatomy) -> Cut:
+    """Return the haircut of a person: short hair and receding hairlines for men, from a crop to long hair for women."""
+    style, w = traits.hair_style, a.widen
+    if a.male:
+        loss = float(np.clip((a.age_years - 38.0) / 30.0 - 0.4 * style, 0.0, 1.3))
+        return Cut(
+            thick=float(np.clip(8.0 + 4.0 * style, 2.5, 18.0)),
+            tip_y=6.0 + 6.0 * max(style, 0.0),
+            hairline_y=-64.0 - 26.0 * loss,
+            recede=6.0 + 18.0 * loss,
+            opening=68.0 * w,
+            fringe_slope=6.0 * np.sign(traits.masculinity - 0.7),
+            parting_x=32.0 * float(np.sign(traits.masculinity - 0.7)),
+            curl=float(np.clip(0.35 - 0.5 * traits.hair, 0.0, 1.0)),
+            flare=0.0,
+        )
+    fringe = traits.masculinity < -0.95
+    return Cut(
+        thick=float(np.clip(12.0 + 3.0 * style, 7.0, 18.0)),
+        tip_y=22.0 if style < -1.0 else float(np.clip(105.0 + 60.0 * style, 60.0, 210.0)),
+        hairline_y=-40.0 if fringe else -66.0,
+        recede=0.0 if fringe else 4.0,
+        opening=63.0 * w,
+        fringe_slope=4.0 if fringe else 7.0 * float(np.sign(traits.masculinity + 0.45)),
+        parting_x=30.0 * float(np.sign(traits.masculinity + 0.45)),
+        curl=float(np.clip(0.4 - 0.45 * traits.hair, 0.0, 1.0)),
+        flare=float(np.clip(6.0 + 7.0 * traits.hair_style, 0.0, 20.0)),
+    )
+
+
+def hair_surface(a: Anatomy, c: Cut, azimuth: Field) -> NDArray[np.float32]:
+    """Return the hair shell as points (3, HAIR_ROWS, columns) in the head's frame, mm."""
+    skull = head_profile(a, c.thick)
+    skull[:4, 0] -= 0.35 * c.thick  # more volume on top
+    skull = skull[skull[:, 0] < 12.0]
+    width = skull[-1, 1]
+    tip = max(c.tip_y, 16.0)
+    hang = [
+        (12.0 + 0.35 * (tip - 12.0), width + 0.3 * c.flare, -12.0, 88.0),
+        (12.0 + 0.7 * (tip - 12.0), width + 0.8 * c.flare, -18.0, 82.0),
+        (tip, width + c.flare, -20.0, 78.0),
+    ]
+    points = sweep(np.vstack([skull, hang]), HAIR_ROWS, azimuth)
+    wave = c.curl * 2.2 * np.sin(points[1] / 11.0 + 3.0 * np.sin(2.0 * azimuth)[None, :])
+    points[0] += wave * np.sin(azimuth)[None, :]
+    return points
+
+
+def grows(points: NDArray[np.float32], a: Anatomy, c: Cut, strands: Field) -> NDArray[np.bool_]:
+    """Return which points of the (fine) shell carry hair; the strand pattern makes the edges ragged."""
+    x, y, z = points
+    side = np.abs(x)
+    line = c.hairline_y - c.recede * np.exp(-(((side - 40.0) / 16.0) ** 2)) + c.fringe_slope * x / 60.0
+    height = np.maximum(18.0 - line, 1.0)
+    up = np.clip((18.0 - y) / height, 0.0, None)
+    edge = (side / c.opening) ** 3.2 + up**3.2 - 1.0  # negative inside the opening for the face
+    face = (edge < 0.10 * strands) & (z > -25.0)
+    below = y > c.tip_y + 5.0 * strands - 12.0 * (c.tip_y < 40.0) * (side > c.opening)
+    short_front = (c.tip_y < 40.0) & (z > -30.0) & (y > 4.0 + 4.0 * strands)
+    return ~(face | below | short_front)
+
+
+def strand_pattern(rng: np.random.Generator, rows: int, columns: int, curl: float) -> Field:
+    """Streaks along the rows, about unit variance: coarse locks and fine strands."""
+    locks = rng.standard_normal((4 + int(10 * curl), max(4, columns // 14)), dtype=np.float32)
+    fine = rng.standard_normal((6 + int(20 * curl), max(4, columns // 3)), dtype=np.float32)
+    size = (columns, rows)
+    coarse = cv2.resize(locks, size, interpolation=cv2.INTER_CUBIC)
+    return 0.7 * coarse + 0.7 * cv2.resize(fine, size, interpolation=cv2.INTER_LINEAR)

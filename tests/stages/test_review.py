@@ -1,0 +1,179 @@
+"""The best pictures of each person are kept; a person's word outweighs the machine's, and so does a doubt."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import stages.review as stage
+from manifests.errors import DataError, UsageError
+from manifests.schema import REVIEW, WHITEN
+from manifests.table import write_table
+from pipeline.review.decisions import DECISIONS, Verdict
+from pipeline.stage import Context, Drop, Paths
+from stages.review import Settings, next_step, process, review
+from tests.factories import make_rows
+
+Rows = list[dict[str, Any]]
+DEFAULT = Settings()
+
+
+@pytest.fixture(autouse=True)
+def _quality_is_sharpness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank by a column that a test can plant."""
+    monkeypatch.setattr(stage, "quality", lambda row: row["sharpness"])
+
+
+def whitened(n: int, **overrides: Any) -> Rows:
+    """Rows as the runner gives them: without pictures, with the place they lie at."""
+    rows = make_rows(WHITEN, n, **{"identity_id": "id10001", "sharpness": lambda i: 1 - i / 100} | overrides)
+    plain = [{k: v for k, v in row.items() if k not in ("image", "mask")} for row in rows]
+    return [row | {"_shard": "whiten/part-0003.parquet", "_row": i} for i, row in enumerate(plain)]
+
+
+def decide(rows: Rows, settings: Settings = DEFAULT, **words: str) -> list[Any]:
+    """Run the rule, the decisions given as s0="keep" for the first row."""
+    located = [row | {"shard": row["_shard"], "row": row["_row"]} for row in rows]
+    said = {rows[int(key[1:])]["sample_id"]: Verdict(word, "ann") for key, word in words.items()}
+    return review(located, said, frozenset(), settings)
+
+
+def reasons(results: list[Any]) -> list[str]:
+    return [r.reason if isinstance(r, Drop) else "kept" for r in results]
+
+
+def context(folder: Path) -> Context:
+    return Context(Paths(folder / "data", folder / "reports", folder / "metrics", folder / "review"), 4, 0)
+
+
+def write_decisions(folder: Path, rows: Rows, word: str, **changes: Any) -> None:
+    lines = [
+        {"task_id": "t", "sample_id": row["sample_id"], "shown_sha256": row["image_sha256"], "decision": word,
+         "reviewer": "ann", "round": 1} | changes
+        for row in rows
+    ]  # fmt: skip
+    (folder / "review").mkdir(exist_ok=True)
+    (folder / "review" / "decisions.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in lines))
+
+
+def test_auto_keeps_the_best_seven_and_says_so() -> None:
+    results = decide(whitened(10))
+    assert reasons(results) == ["kept"] * 7 + ["not_among_best"] * 3
+    assert [(r["rank"], r["decided_by"], r["quality"]) for r in results[:2]] == [(1, "auto", 1.0), (2, "auto", 0.99)]
+    assert results[9] == Drop("not_among_best", 10, 7)
+
+
+def test_a_person_with_too_few_pictures_is_left_out_with_the_count() -> None:
+    assert decide(whitened(2)) == [Drop("too_few_kept", 2, 3)] * 2
+
+
+def test_people_do_not_share_their_counts() -> None:
+    rows = whitened(5, identity_id=lambda i: "id10001" if i < 3 else "id10002")
+    assert reasons(decide(rows)) == ["kept"] * 3 + ["too_few_kept"] * 2
+
+
+def test_kept_rows_point_into_the_whitened_shard_and_fit_the_table(tmp_path: Path) -> None:
+    results = process(whitened(4), Settings(), context(tmp_path))
+    assert [(r["shard"], r["row"]) for r in results] == [("whiten/part-0003.parquet", i) for i in range(4)]
+    write_table(tmp_path / "t.parquet", REVIEW, results, {})
+
+
+def test_a_persons_word_holds_in_auto_mode() -> None:
+    results = decide(whitened(9), s0="reject", s1="wrong_person", s2="unsure", s8="keep")
+    assert reasons(results) == [
+        "rejected_by_reviewer", "wrong_person", "awaiting_review", "kept", "kept", "kept", "kept", "kept", "kept",
+    ]  # fmt: skip
+    assert results[8]["decided_by"] == "ann"
+
+
+def test_a_persons_choice_comes_before_the_machines_and_rank_is_by_quality() -> None:
+    results = decide(whitened(9), s8="keep")
+    assert results[6] == Drop("not_among_best", 8, 7)
+    assert (results[8]["rank"], results[0]["rank"]) == (7, 1)
+
+
+def test_human_mode_keeps_only_what_a_person_kept() -> None:
+    results = decide(whitened(5), Settings(mode="human"), s0="keep", s1="keep", s2="keep", s3="reject")
+    assert reasons(results) == ["kept", "kept", "kept", "rejected_by_reviewer", "awaiting_review"]
+
+
+def test_human_mode_without_decisions_waits_and_names_the_next_command(tmp_path: Path) -> None:
+    results = process(whitened(5), Settings(mode="human"), context(tmp_path))
+    counts = Counter(reasons(results))
+    assert counts == {"awaiting_review": 5}
+    assert "`pipeline review-export`" in (next_step(counts) or "")
+    assert next_step({"too_few_kept": 5}) is None
+
+
+def test_decisions_are_read_from_the_review_folder_and_stale_ones_do_not_count(tmp_path: Path) -> None:
+    rows = whitened(4)
+    write_decisions(tmp_path, rows, "keep")
+    human = Settings(mode="human")
+    assert reasons(process(rows, human, context(tmp_path))) == ["kept"] * 4
+    changed = [rows[0] | {"image_sha256": "c" * 64}, *rows[1:]]
+    results = process(changed, human, context(tmp_path))
+    assert results[0] == Drop("awaiting_review", detail="its decisions are about an earlier picture")
+    assert reasons(results[1:]) == ["kept"] * 3
+
+
+def test_new_decisions_change_the_fingerprint_of_their_people_only(tmp_path: Path) -> None:
+    rows = whitened(8)
+    here, elsewhere = rows[:4], rows[4:]
+    before = [stage.fingerprint(part, Settings(), context(tmp_path)) for part in (here, elsewhere)]
+    write_decisions(tmp_path, here, "reject")
+    after = [stage.fingerprint(part, Settings(), context(tmp_path)) for part in (here, elsewhere)]
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
+def test_the_decisions_file_is_never_touched(tmp_path: Path) -> None:
+    rows = whitened(4)
+    write_decisions(tmp_path, rows, "keep")
+    path = tmp_path / "review" / "decisions.jsonl"
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    process(rows, Settings(), context(tmp_path))
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_a_broken_decisions_file_stops_the_stage(tmp_path: Path) -> None:
+    rows = whitened(4)
+    write_decisions(tmp_path, rows, "perhaps")
+    with pytest.raises(DataError, match="line 4"):
+        process(rows, Settings(), context(tmp_path))
+
+
+def test_limits_that_contradict_are_refused() -> None:
+    with pytest.raises(UsageError, match="min_per_person is 5"):
+        Settings(min_per_person=5, max_per_person=3)
+
+
+@given(
+    qualities=st.lists(st.floats(0, 1), min_size=1, max_size=25),
+    words=st.dictionaries(st.integers(0, 24), st.sampled_from(DECISIONS)),
+    least=st.integers(1, 4),
+    more=st.integers(0, 4),
+    mode=st.sampled_from(["auto", "human"]),
+)
+def test_what_is_kept_keeps_the_promises(
+    qualities: list[float], words: dict[int, str], least: int, more: int, mode: Any
+) -> None:
+    """Whoever decides: nobody has too few or too many, nothing rejected is kept, and input order does not matter."""
+    rows = whitened(len(qualities), sharpness=lambda i: qualities[i])
+    settings = Settings(mode, least, least + more)
+    said = {f"s{i}": word for i, word in words.items() if i < len(rows)}
+    results = decide(rows, settings, **said)
+    assert len(results) == len(rows)
+    kept = [i for i, result in enumerate(results) if not isinstance(result, Drop)]
+    assert len(kept) == 0 or least <= len(kept) <= least + more
+    assert all(said.get(f"s{i}", "keep") == "keep" for i in kept)
+    if mode == "human":
+        assert all(f"s{i}" in said for i in kept)
+    ranked = sorted(kept, key=lambda i: results[i]["rank"])
+    assert [results[i]["rank"] for i in ranked] == list(range(1, len(kept) + 1))
+    assert [qualities[i] for i in ranked] == sorted((qualities[i] for i in kept), reverse=True)
+    turned = decide(rows[::-1], settings, **{f"s{len(rows) - 1 - int(key[1:])}": word for key, word in said.items()})
+    assert turned[::-1] == results
