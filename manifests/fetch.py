@@ -19,7 +19,7 @@ MAX_BYTES = 1 << 30  # cap for an entry whose size is not registered
 TIMEOUT_S = 30.0  # without a byte
 WHEEL_TIMEOUT_S = 600.0  # for the whole of `pip download`
 _MAX_REDIRECTS = 5
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 16  # an interrupted download loses at most this much
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 

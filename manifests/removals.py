@@ -6,7 +6,6 @@ who tries every known id, so treat the file as you would the request it came fro
 """
 
 import json
-import os
 import re
 import secrets
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import DataError, Missing, UsageError
+from manifests.table import write_text
 
 FORMAT = "hq-vox removals 1"
 KINDS = ("identity_id", "source", "sha256")
@@ -91,7 +91,7 @@ def add(
     new = [entry for entry in new if entry not in known.hashes]
     if text and not text.endswith("\n"):
         text += "\n"
-    _replace(path, text + "".join(_line({"kind": kind, "hash": digest}) for kind, digest in new))
+    write_text(path, text + "".join(_line({"kind": kind, "hash": digest}) for kind, digest in new))
     return Removals(known.salt, known.hashes | set(new))
 
 
@@ -110,13 +110,3 @@ def _parsed(line: str) -> dict[str, Any]:
 
 def _line(entry: dict[str, str]) -> str:
     return json.dumps(entry) + "\n"
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    with part.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

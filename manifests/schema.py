@@ -75,6 +75,7 @@ CRAWL = Table("crawl", (*_CRAWL_FACTS, Column("image", _BYTES, "the source bytes
 _LANDMARK_SCORES = (
     Column("n_faces", _INT, "faces found"),
     Column("detection_score", _REAL, "detector's score of the main face", nullable=True),
+    Column("rival_area", _REAL, "area of the largest other face as a share of the main one's", nullable=True),
     Column("face_box", _REALS, "left, top, right, bottom of the main face, pixels", nullable=True),
     Column("landmarks", _REALS, "68 points, x0 y0 x1 y1 ..., 0-based pixels of the upright original", nullable=True),
     Column("pupils", _REALS, "left x, y, right x, y as seen in the picture, pixels", nullable=True),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from manifests.errors import HqvoxError
 from manifests.schema import EMOTIONS, MANIFEST, SCHEMA_VERSION, TABLES, Column, Table
@@ -29,13 +30,13 @@ class Fault:
         return f"{self.table}{': ' if where else ''}{where}: found {self.found}; allowed: {self.allowed}"
 
 
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")  # from the loosest to the strictest
 KINDS = ("face", "speech")
 _ENUMS = {"split": SPLITS, "kind": KINDS, "gender": ("m", "f")}
 
 _SHA256 = "^[0-9a-f]{64}$"
 _ANY = float("inf")
-_POSITIVE = 1e-9, _ANY
+_POSITIVE = 1e-9, _ANY  # smaller than any duration, size or scale there is
 _SHARE = 0.0, 1.0
 _RANGES: dict[str, tuple[float, float]] = {  # least and most; a column means the same in every table
     **dict.fromkeys((f"p_{emotion}" for emotion in EMOTIONS), _SHARE),
@@ -48,6 +49,7 @@ _RANGES: dict[str, tuple[float, float]] = {  # least and most; a column means th
 _LENGTHS = {"face_box": 4, "landmarks": 136, "pupils": 4, "transform": 6}  # numbers in a list column
 _FACE_ONLY = ("width", "height", "source_width", "source_height")
 _SPEECH_ONLY = ("duration_s", "n_frames")
+_PAYLOAD = {"face": ("image", "mask"), "speech": ("audio",)}
 _MUST_AGREE = ("identity_id", "row_id", "sample_id", "sha256")  # between the manifest and the shard it points into
 
 
@@ -90,12 +92,12 @@ def _table_faults(table: Table, data: pa.Table) -> Iterator[Fault]:
     if table.key not in {column.name for column in usable}:
         return
     keys = [str(key) for key in data.column(table.key).to_pylist()]
-    yield from _key_faults(table, data, keys)
+    yield from _key_faults(table, data)
     for column in usable:
         yield from _value_faults(table, column, data.column(column.name), keys)
 
 
-def _key_faults(table: Table, data: pa.Table, keys: list[str]) -> Iterator[Fault]:
+def _key_faults(table: Table, data: pa.Table) -> Iterator[Fault]:
     # One row may be dropped once by each of two stages, so drops are unique by stage and row.
     by = [table.key, "stage"] if table.name == "drops" and "stage" in data.column_names else [table.key]
     counts = data.group_by(by).aggregate([([], "count_all")])
@@ -123,7 +125,14 @@ def _value_faults(table: Table, column: Column, values: pa.ChunkedArray, keys: l
         yield from faults(pc.invert(pc.is_finite(values)), "a finite number")
     if column.name in _RANGES:
         least, most = _RANGES[column.name]
-        yield from faults(pc.or_(pc.less(values, least), pc.greater(values, most)), f"{least:g} to {most:g}")
+        yield from faults(pc.or_(pc.less(values, least), pc.greater(values, most)), _range(least, most))
+
+
+def _range(least: float, most: float) -> str:
+    """A range in words."""
+    if (least, most) == _POSITIVE:
+        return "more than 0"
+    return f"{least:g} or more" if most == _ANY else f"{least:g} to {most:g}"
 
 
 def _kind_faults(data: pa.Table) -> Iterator[Fault]:
@@ -149,14 +158,14 @@ def _split_faults(data: pa.Table) -> Iterator[Fault]:
         splits[row["identity_id"]].setdefault(row["split"], row["row_id"])
     for identity_id, found in splits.items():
         if len(found) > 1:
-            both = f"{identity_id} in {' and '.join(sorted(found))}"
+            both = f"{identity_id} in {' and '.join(sorted(map(str, found)))}"
             yield Fault(MANIFEST.name, list(found.values())[1], "split", both, "one split a person")
 
 
 def _shard_faults(data: pa.Table, folder: Path) -> Iterator[Fault]:
     """Every row must lie where the manifest says it does."""
     by_shard: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in data.select(["shard", "row", *_MUST_AGREE]).to_pylist():
+    for row in data.select(["shard", "row", "kind", *_MUST_AGREE]).to_pylist():
         if row["shard"] is not None and row["row"] is not None:  # nulls are faults of their own
             by_shard[row["shard"]].append(row)
     for shard, rows in sorted(by_shard.items()):
@@ -175,10 +184,15 @@ def _rows_in_shard(shard: str, rows: list[dict[str, Any]], folder: Path) -> Iter
         yield from (fault(row, "shard", f"no file {shard}", "a shard beside the manifest") for row in rows)
         return
     try:
+        present = pq.read_schema(folder / pure).names
         there = read_table(folder / pure, _MUST_AGREE)
-    except HqvoxError as error:
+    except (HqvoxError, pa.ArrowInvalid) as error:
         yield fault(rows[0], "shard", str(error), "a whole shard written by `pipeline`")
         return
+    first_of_kind = {row["kind"]: row for row in reversed(rows)}
+    for kind, row in first_of_kind.items():
+        for name in sorted(set(_PAYLOAD.get(kind, ())) - set(present)):
+            yield fault(row, "shard", f"no column {name} in {shard}", f"the payload of {kind} rows")
     columns: dict[str, list[Any]] = {name: there.column(name).to_pylist() for name in _MUST_AGREE}
     for row in rows:
         if not 0 <= row["row"] < there.num_rows:

@@ -53,9 +53,9 @@ def mel(samples: Samples, profile: Profile, dtype: Any = np.float32) -> Real:
     for start in range(0, len(frames), _BLOCK):
         block = frames[start : start + _BLOCK]
         spectra = fft.rfft(block if window is None else block * window, profile.fft_size, axis=1)
-        parts = spectra.view(dtype)  # real and imaginary parts side by side, each with the filter of its bin
+        parts = spectra.view(dtype)  # real and imaginary parts side by side
         np.square(parts, out=parts)
-        np.matmul(parts, filters, out=energies[start : start + _BLOCK])
+        np.matmul(parts[:, ::2] + parts[:, 1::2], filters, out=energies[start : start + _BLOCK])
     energies = profile.floor(energies)
     return np.log(energies, out=energies)
 
@@ -72,11 +72,10 @@ def from_float16(data: bytes, profile: Profile) -> NDArray[np.float32]:
 
 @functools.cache
 def _tables(name: str, dtype: str) -> tuple[Real | None, Real]:
-    """A profile's window (None where it is rectangular) and its filters, a row for each part of a spectrum."""
+    """A profile's window (None where it is rectangular) and its filters."""
     profile = PROFILES[name]
     window = profile.window()
-    filters = np.repeat(profile.filters(), 2, axis=0).astype(dtype)
-    return (None if np.all(window == 1.0) else window.astype(dtype)), filters
+    return (None if np.all(window == 1.0) else window.astype(dtype)), profile.filters().astype(dtype)
 
 
 # --- sf2f: python_speech_features 0.6, logfbank with 40 filters -------------------------------------------------
@@ -174,14 +173,15 @@ def _sliced(signal: Real) -> Real:
     return np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[::HOP]
 
 
-def _triangles(at: NDArray[np.float64], corners: NDArray[np.float64]) -> NDArray[np.float64]:
+def _triangles(at: Real, corners: NDArray[np.float64]) -> NDArray[np.float64]:
     """Triangle k rises from corner k to 1 at corner k + 1 and falls to corner k + 2; shape (points, bands)."""
     left, centre, right = corners[:-2], corners[1:-1], corners[2:]
     x = at[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):  # corners may coincide: then that side does not exist
         rising = np.where((left <= x) & (x < centre), (x - left) / (centre - left), 0.0)
         falling = np.where((centre <= x) & (x < right), (right - x) / (right - centre), 0.0)
-    return rising + falling
+    triangles: NDArray[np.float64] = rising + falling
+    return triangles
 
 
 def _hz_to_htk(hertz: float) -> float:

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 Pixels = NDArray[np.uint8]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")  # what may be decoded: Pillow knows many more
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # what may be decoded: Pillow knows many more
 
 
 class Unreadable(Exception):

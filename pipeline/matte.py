@@ -1,14 +1,16 @@
 """From the network's person probability to a soft matte, and from the matte to a person on pure white."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.images import Pixels
 
-Matte = NDArray[np.float32]  # height x width, 0 background .. 1 person
+Matte = NDArray[np.floating[Any]]  # height x width, 0 background .. 1 person
 Mask = NDArray[np.bool_]
-Colours = NDArray[np.float32]  # height x width x 3, 0..255
+Colours = NDArray[np.floating[Any]]  # height x width x 3, 0..255
 
 WHITE = 255
 
@@ -16,7 +18,7 @@ _GRABCUT_SIDE = 256  # pixels: a graph cut costs more than its number of pixels
 _GRABCUT_ROUNDS = 3
 _SURE = 0.97  # probability beyond which the network is not doubted
 _BAND_SHARE = 0.05  # of the side: how far from the network's outline the true one may lie
-_NETWORK_WEIGHT = 0.4  # of the network against the graph cut where both speak
+_NETWORK_WEIGHT = 0.6  # of the network against the graph cut, which is either 0 or 1
 _SMOOTH_SHARE = 0.012  # of the side: window of the guided filter
 _SMOOTH_EPSILON = 4e-4  # of squared 0..1 colour: weaker edges than its root are no edges
 _HOLE_SHARE = 0.01  # of the person's area: larger holes are true gaps, under an arm
@@ -27,22 +29,15 @@ _CUT_OFF = 0.04  # of the matte at both ends: haze is background, almost solid i
 def refine(pixels: Pixels, probability: Matte, face: Mask) -> Matte:
     """Fit the network's soft outline to the edges of the picture.
 
-    A graph cut (GrabCut, Rother et al. 2004) decides within a band around the network's outline; its answer,
-    mixed with the network's, is smoothed along the picture's edges by a guided filter (He et al. 2013). Holes are
-    closed, and what does not hang together with `face` (height x width, bool) is left out.
+    A graph cut (GrabCut, Rother et al. 2004) decides within a band around the network's outline, unless the
+    network is sure; the outline found is softened along the picture's edges by a guided filter (He et al. 2013).
+    Holes are closed, and what does not hang together with `face` (height x width, bool) is left out.
     """
-    cut = _graph_cut(pixels, probability)
-    mixed = _NETWORK_WEIGHT * probability + (1 - _NETWORK_WEIGHT) * cut
+    mixed = _NETWORK_WEIGHT * probability + (1 - _NETWORK_WEIGHT) * _graph_cut(pixels, probability)
     solid = without_holes(_connected(mixed > 0.5, face), _HOLE_SHARE)
-    side = max(probability.shape)
-    reach = _disc(_SMOOTH_SHARE * side)
-    # Parts that were left out must not come back through the filter's window, nor holes stay half open.
-    kept = np.where(cv2.dilate(solid.astype(np.uint8), reach) > 0, mixed, 0.0)
-    kept = np.where(solid & (mixed <= 0.5), 1.0, kept)
-    radius = max(1, round(_SMOOTH_SHARE * side))
-    matte = guided_filter(pixels.astype(np.float32) / 255, kept.astype(np.float32), radius, _SMOOTH_EPSILON)
-    matte = (matte - _CUT_OFF) / (1 - 2 * _CUT_OFF)
-    return np.clip(matte, 0.0, 1.0)
+    radius = max(1, round(_SMOOTH_SHARE * max(solid.shape)))
+    soft = guided_filter(pixels.astype(np.float32) / 255, solid.astype(np.float32), radius, _SMOOTH_EPSILON)
+    return np.asarray(np.clip((soft - _CUT_OFF) / (1 - 2 * _CUT_OFF), 0.0, 1.0), dtype=np.float32)
 
 
 def _graph_cut(pixels: Pixels, probability: Matte) -> Matte:
@@ -50,7 +45,7 @@ def _graph_cut(pixels: Pixels, probability: Matte) -> Matte:
     height, width = probability.shape
     scale = min(1.0, _GRABCUT_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
     p = cv2.resize(probability, size, interpolation=cv2.INTER_AREA)
     person = (p > 0.5).astype(np.uint8)
     reach = _disc(_BAND_SHARE * max(size))
@@ -61,13 +56,15 @@ def _graph_cut(pixels: Pixels, probability: Matte) -> Matte:
     if not (labels & 1).any() or (labels & 1).all():
         return (probability > 0.5).astype(np.float32)  # all person or none: there is nothing to cut
     cv2.setRNGSeed(0)  # GrabCut's colour clusters start at random
-    cv2.grabCut(small, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
-    return cv2.resize((labels & 1).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    cv2.grabCut(
+        small, labels, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK
+    )
+    return np.asarray(cv2.resize((labels & 1).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:
     size = 2 * max(1, round(radius)) + 1
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), dtype=np.uint8)
 
 
 def _connected(mask: Mask, face: Mask) -> Mask:
@@ -104,12 +101,12 @@ def guided_filter(guide: Colours, values: Matte, radius: int, epsilon: float) ->
     height, width = values.shape
     scale = min(1.0, _GRABCUT_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(guide, size, interpolation=cv2.INTER_AREA)
-    goal = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(guide, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    goal = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
     window = (2 * max(1, round(radius * scale)) + 1,) * 2
 
     def mean(a: Colours) -> Colours:
-        return cv2.blur(a, window, borderType=cv2.BORDER_REFLECT_101)
+        return np.asarray(cv2.blur(a, window, borderType=cv2.BORDER_REFLECT_101))
 
     guide_mean, goal_mean = mean(small), mean(goal)
     squares = mean((small[..., :, None] * small[..., None, :]).reshape(*goal.shape, 9)).reshape(*goal.shape, 3, 3)
@@ -117,8 +114,9 @@ def guided_filter(guide: Colours, values: Matte, radius: int, epsilon: float) ->
     shared = mean(small * goal[..., None]) - guide_mean * goal_mean[..., None]
     slope = np.linalg.solve(spread, shared[..., None])[..., 0].astype(np.float32)
     offset = goal_mean - (slope * guide_mean).sum(axis=-1)
-    line = cv2.resize(mean(np.dstack([slope, offset])), (width, height), interpolation=cv2.INTER_LINEAR)
-    return (line[..., :3] * guide).sum(axis=-1) + line[..., 3]
+    lines = mean(np.dstack([slope, offset]).astype(np.float32))
+    line = cv2.resize(lines, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray((line[..., :3] * guide).sum(axis=-1) + line[..., 3])
 
 
 def person_colours(pixels: Pixels, matte: Matte) -> Colours:

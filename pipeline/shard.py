@@ -3,7 +3,7 @@
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from hashlib import sha256
 from importlib import import_module
@@ -15,7 +15,7 @@ import pyarrow as pa
 from manifests import table
 from manifests.errors import DataError, HqvoxError
 from manifests.schema import Column, Table
-from pipeline.stage import Context, Drop, Row, RowStage, ShardStage
+from pipeline.stage import HOW, Context, Drop, Row, RowStage, ShardStage
 
 FAILED = "error"  # the drop reason of a row that our own code failed on
 
@@ -99,9 +99,8 @@ def run_shard(task: ShardTask) -> Outcome:
         inputs = {stage.reads.name: table.rows_digest(source)}
     if stage.fingerprint is not None:
         inputs["files"] = stage.fingerprint(rows, task.settings, context)
-    key = table.digest_of(
-        {"stage": stage.name, "version": stage.version, "settings": asdict(task.settings), "inputs": inputs}
-    )
+    chosen = {f.name: getattr(task.settings, f.name) for f in fields(task.settings) if not f.metadata.get(HOW)}
+    key = table.digest_of({"stage": stage.name, "version": stage.version, "settings": chosen, "inputs": inputs})
     finished = _finished(context, stage.name, task.shard, key)
     if finished is not None:
         return finished
@@ -221,9 +220,7 @@ def _failure() -> Drop:
     return Drop(FAILED, detail=" | ".join(traceback.format_exc().strip().splitlines()[-3:]))
 
 
-def _decide(
-    task: RowTask, rows: Sequence[Row], scores: dict[str, Row], failures: dict[str, Drop]
-) -> list[Row | Drop]:
+def _decide(task: RowTask, rows: Sequence[Row], scores: dict[str, Row], failures: dict[str, Drop]) -> list[Row | Drop]:
     """One result per row: the decision, then the pictures of the rows that are kept."""
     stage = task.stage
     results: dict[str, Row | Drop] = {}

@@ -4,10 +4,8 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-import av
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
 Samples = NDArray[np.int16]
@@ -78,7 +76,7 @@ def _container(data: bytes) -> str | None:
 
 
 def _check_riff_size(data: bytes) -> None:
-    """libsndfile reads what is left of a truncated WAV without a word; a broken download must not pass for speech."""
+    """Raise on a truncated WAV: libsndfile would read what is left of a broken download without a word."""
     if data[:4] == b"RIFF" and len(data) >= 8:
         size = int.from_bytes(data[4:8], "little")
         if size not in _UNKNOWN_SIZE and size + 8 > len(data) + 1:  # many writers leave the last pad byte out
@@ -113,7 +111,9 @@ def _read_ffmpeg(data: bytes, demuxer: str, max_duration_s: float) -> tuple[NDAr
 
     The demuxer is named, so that hostile bytes cannot ask for a playlist or any other file.
     """
-    with av.open(io.BytesIO(data), format=demuxer) as container:
+    import av  # seldom needed, and slow to load
+
+    with av.open(io.BytesIO(data), mode="r", format=demuxer) as container:
         if not container.streams.audio:
             raise Unreadable("not_a_recording", "no audio stream")
         stream = container.streams.audio[0]
@@ -141,10 +141,13 @@ def _to_mono_16k(channels: NDArray[Any], rate: int) -> Samples:
     if not np.isfinite(mono).all():
         raise Unreadable("not_finite", "NaN or infinite samples")
     if rate != SAMPLE_RATE:
+        import soxr  # seldom needed
+
         mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
     if len(mono) == 0:
         raise Unreadable("no_samples", "less than one sample at 16 kHz")
-    return np.clip(np.rint(mono), -32768, 32767).astype(np.int16)
+    samples: Samples = np.clip(np.rint(mono), -32768, 32767).astype(np.int16)
+    return samples
 
 
 def encode_flac(samples: Samples) -> bytes:

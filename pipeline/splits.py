@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from manifests.errors import DataError
+from manifests.validate import SPLITS
 from pipeline.identities import Identities, Identity
 from pipeline.names import normalised
 
-SPLITS = ("train", "val", "test")  # from the loosest to the strictest
 _SHOWN = 5  # examples named in an error
 
 
@@ -80,7 +80,7 @@ def assign(names: Mapping[str, str | None], identities: Identities, rule: str, f
 
 
 def _strictest(splits: Iterable[str]) -> str:
-    return max(splits, key=SPLITS.index)
+    return max(splits, key=SPLITS.index)  # they are listed from the loosest to the strictest
 
 
 def _require(absent: list[str], rule: str) -> None:

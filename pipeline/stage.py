@@ -14,6 +14,8 @@ from manifests.schema import Table
 
 Row = dict[str, Any]
 
+HOW = "how"  # `field(metadata={HOW: True})`: a setting of how fast or by whom, which finished shards survive
+
 
 @dataclass(frozen=True, slots=True)
 class Drop:

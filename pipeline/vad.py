@@ -7,6 +7,8 @@ import numpy as np
 import webrtcvad
 from numpy.typing import NDArray
 
+from pipeline import vad_modern
+
 Samples = NDArray[np.int16]
 Segments = list[tuple[int, int]]  # start and end, samples
 
@@ -24,7 +26,7 @@ class Collector:
     aggressiveness: int  # 0 to 3, WebRTC's mode
     frame_ms: int  # 10, 20 or 30
     padding_ms: int  # length of the ring; rounded down to whole frames
-    asks_again: bool = False  # the whole ring is put to the detector for every new frame; it has a memory, so it matters
+    asks_again: bool = False  # every new frame puts the whole ring to the detector again; it has a memory
 
 
 COLLECTORS = {
@@ -35,8 +37,8 @@ VADS = (*COLLECTORS, "modern")
 
 
 def segments(samples: Samples, vad: str) -> Segments:
-    """Voiced segments of 16 kHz mono samples, in order, none overlapping. Raises KeyError for an unknown name."""
-    return collect(samples, COLLECTORS[vad])
+    """Voiced segments of 16 kHz mono samples, in order, none overlapping; `vad` is one of VADS."""
+    return vad_modern.segments(samples) if vad == "modern" else collect(samples, COLLECTORS[vad])
 
 
 def voiced(samples: Samples, spans: Sequence[tuple[int, int]]) -> Samples:

@@ -4,12 +4,17 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
 from manifests.errors import HqvoxError, UsageError
 from stages import STAGES, load
+
+if TYPE_CHECKING:
+    from pipeline.recordings import Layout
+    from pipeline.review.contact_sheet import Exported
+    from pipeline.settings import Params
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -86,9 +91,21 @@ def run(stages: tuple[str, ...], params_file: Path, workers: int | None) -> None
         if not stages or name in stages:
             summary = run_stage(load(name), params, workers)
             if name == "review" and summary is not None:
+                _export_sheets(params, params.paths.data / "review_sheets", "reviewer")
                 _print_review_step(summary.reasons)
             if name == "stats":
                 _print_summary(params.paths.reports)
+
+
+def _export_sheets(params: "Params", out: Path, reviewer: str) -> "Exported":
+    from pipeline import settings
+    from pipeline.review import contact_sheet, decisions
+    from stages.review import Settings
+
+    chosen = settings.build(Settings, params.section("review"), "review")
+    decided = decisions.read(params.paths.review / decisions.FILE)
+    wanted = contact_sheet.Wanted(chosen.min_per_person, chosen.max_per_person, reviewer)
+    return contact_sheet.export(params.paths.data, decided, out, wanted)
 
 
 def _print_review_step(reasons: dict[str, int]) -> None:
@@ -188,6 +205,99 @@ def weights_path(name: str) -> None:
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_exit_codes
+def identities(files: tuple[Path, ...]) -> None:
+    """Count the people of VoxCeleb metadata files, names in several of them merged (the paper counts 7,363)."""
+    from pipeline.identities import figures, load
+
+    for name, count in figures(load(files)).items():
+        click.echo(f"{name.replace('_', ' '):<24} {count:>6,}")
+
+
+@main.command("check-audio")
+@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--metadata", multiple=True, required=True, type=_FILE, help="Who should be there; may be repeated.")
+@click.option("--utterances", multiple=True, type=_FILE, help="A VoxCeleb list of utterances; may be repeated.")
+@click.option("--layout", type=click.Choice(["auto", "voxceleb", "folder"]), default="auto", show_default=True)
+@_exit_codes
+def check_audio(root: Path, metadata: tuple[Path, ...], utterances: tuple[Path, ...], layout: "Layout") -> None:
+    """Compare a folder of recordings with the metadata before days of work; exit code 3 where something is missing."""
+    from manifests.errors import DataError
+    from pipeline import check_audio as audio
+    from pipeline.identities import load
+    from pipeline.recordings import empty_folders, find
+
+    listed = {name for path in utterances for name in audio.read_utterances(path.read_text(encoding="utf-8"))}
+    check = audio.compare(find(root, layout), load(metadata), listed, empty_folders(root))
+    click.echo(audio.table(check))
+    if not check.complete:
+        raise DataError(
+            f"{len(check.missing_speakers)} speakers and {len(check.missing_utterances)} utterances are not in {root}"
+        )
+
+
+@main.command("review-export")
+@_params
+@click.option("--out", type=_FOLDER, help="Folder for the sheets; default: review_sheets in the data folder.")
+@click.option("--reviewer", default="reviewer", show_default=True, help="Name written into the prepared decisions.")
+@_exit_codes
+def review_export(params_file: Path, out: Path | None, reviewer: str) -> None:
+    """Write a contact sheet per person, to open from disk, with the decisions prepared."""
+    from pipeline import settings
+
+    params = settings.load(params_file, STAGES)
+    folder = out or params.paths.data / "review_sheets"
+    written = _export_sheets(params, folder, reviewer)
+    click.echo(
+        f"{written.people} people, {written.pictures} pictures, {written.open} undecided: {folder / 'index.html'}"
+    )
+
+
+@main.command()
+@click.option("--person", help="An identity_id.")
+@click.option("--url", help="An address, or the path of a local file as the `source` column has it.")
+@click.option("--sha256", help="Of the source bytes.")
+@click.option("--list", "removals", type=_FILE, default=Path("removals.jsonl"), show_default=True, help="The list.")
+@_exit_codes
+def remove(person: str | None, url: str | None, sha256: str | None, removals: Path) -> None:
+    """Put somebody or something on the list of what must never come back; then run the pipeline again.
+
+    The list holds salted hashes only. Name it in `crawl.removals` and `manifest.removals`, and keep it under version
+    control.
+    """
+    from manifests.removals import add
+    from pipeline.crawl.sources import canonical_url
+
+    address = canonical_url(url) if url and "://" in url else url
+    listed = add(removals, identity_id=person, source=address, sha256=sha256)
+    click.echo(f"{removals}: {len(listed.hashes)} entries")
+
+
+@main.command("train-segmenter")
+@click.option("--out", type=_FILE, required=True, help="The safetensors file to write.")
+@click.option("--folder", "folders", multiple=True, type=_FOLDER, help="images/ and masks/, or cutouts_rgba/ ...")
+@click.option("--voc", type=_FOLDER, help="VOCdevkit/VOC2012, person class, as in the paper.")
+@click.option("--world-people", type=click.IntRange(min=0), default=200, show_default=True, help="Drawn people.")
+@click.option("--steps", type=click.IntRange(min=1), default=4000, show_default=True)
+@click.option(
+    "--side", type=click.IntRange(min=96), default=192, show_default=True, help="Pixels of a training square."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@_exit_codes
+def train_segmenter(
+    out: Path, folders: tuple[Path, ...], voc: Path | None, world_people: int, steps: int, side: int, seed: int
+) -> None:
+    """Train the person segmenter; the same command goes on where a killed run stopped."""
+    import json
+
+    from pipeline.faces.train_segmenter import TrainSettings, train
+
+    chosen = TrainSettings(out, folders, voc, world_people=world_people, steps=steps, side=side, seed=seed)
+    train(chosen, lambda measured: click.echo(json.dumps(measured)))
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_exit_codes
 def validate(files: tuple[Path, ...]) -> None:
     """Check tables against their schema and the manifest against its shards; all faults at once."""
     from manifests.errors import DataError
@@ -207,10 +317,10 @@ def validate(files: tuple[Path, ...]) -> None:
 @_exit_codes
 def stats(as_json: bool, params_file: Path) -> None:
     """Print the statistics of the last run: Table 1, the yield of each stage, where to look next."""
+    import json
+
     from pipeline import settings
     from stages.stats import read_stats, summary_text
-
-    import json
 
     report = read_stats(settings.load(params_file, STAGES).paths.reports)
     click.echo(json.dumps(report, indent=2, sort_keys=True) if as_json else summary_text(report))

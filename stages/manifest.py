@@ -10,8 +10,9 @@ from typing import Any, Literal
 from manifests import removals, table
 from manifests.errors import UsageError
 from manifests.schema import MANIFEST, REVIEW, VOICES, Table
+from manifests.validate import SPLITS
 from pipeline import identities
-from pipeline.splits import SPLITS, Fractions, assign
+from pipeline.splits import Fractions, assign
 from pipeline.stage import Context, Drop, Row, TableStage
 from stages import STAGES
 
@@ -25,12 +26,12 @@ class Settings:
     """The `manifest` section of params.yaml."""
 
     split: Literal["voxceleb", "paper", "hash"] = "hash"  # whose rule says who is in train, val and test
-    metadata: tuple[Path, ...] = ()  # the metadata files of `crawl`: sets and row numbers for the first two rules
+    metadata: tuple[Path, ...] = ()  # as in `crawl`: sets and row numbers for the first two rules
     val_fraction: float = 0.1  # share of people (of VoxCeleb's dev people in split `voxceleb`)
     test_fraction: float = 0.1  # share of people, in split `hash` only
     split_seed: int = 0  # which people the hash picks
     require_both: bool = True  # leave out people without a face or without speech
-    removals: Path = Path("removals.jsonl")  # the salted list of what must never come back
+    removals: Path | None = None  # the salted list of what must never come back
 
     def __post_init__(self) -> None:
         if self.val_fraction < 0 or self.test_fraction < 0 or self.val_fraction + self.test_fraction > 1:
@@ -76,6 +77,14 @@ def join(rows: Sequence[Row], blocked: Collection[str], require_both: bool) -> t
     return kept, dropped
 
 
+def names_of(rows: Sequence[Row]) -> dict[str, str | None]:
+    """identity_id -> name, from whichever half of the data knows it."""
+    names: dict[str, str | None] = {}
+    for row in rows:
+        names[row["identity_id"]] = names.get(row["identity_id"]) or row["name"]
+    return names
+
+
 def summarise(kept: Sequence[Row], dropped: Sequence[tuple[Row, Drop]]) -> dict[str, Any]:
     """The stage's metrics."""
     splits = {split: [row for row in kept if row["split"] == split] for split in SPLITS}
@@ -97,9 +106,8 @@ def run(settings: Settings, context: Context) -> dict[str, Any]:
     blocked = {r["row_id"] for r in rows if forbidden.blocks(r["identity_id"], r["source"], r["sha256"])}
     kept, dropped = join(rows, blocked, settings.require_both)
     assert len(kept) + len(dropped) == len(rows), f"{len(rows)} rows in, {len(kept)} kept, {len(dropped)} dropped"
-    names = {row["identity_id"]: row["name"] for row in kept}
     fractions = Fractions(settings.val_fraction, settings.test_fraction, settings.split_seed)
-    splits = assign(names, identities.load(settings.metadata), settings.split, fractions)
+    splits = assign(names_of(kept), identities.load(settings.metadata), settings.split, fractions)
     kept = sorted(
         (row | {"split": splits[row["identity_id"]]} for row in kept),
         key=lambda row: (row["identity_id"], row["kind"], row["row_id"]),

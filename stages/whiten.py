@@ -13,6 +13,7 @@ from pipeline import geometry, matte
 from pipeline.faces import segmenter
 from pipeline.images import decode, encode_png
 from pipeline.stage import Drop, Row, RowStage
+from pipeline.warp import warp
 
 NETWORK = "pspnet-person"
 
@@ -62,7 +63,7 @@ def score(row: Row, scoring: Scoring) -> Row:
 def decide(row: Row, scores: Row, limits: Limits) -> Row | Drop:
     """Keep pictures whose person is neither lost nor everything, sharply outlined, with an uncovered face."""
     if scores["matte"] is None:
-        return row
+        return row | scores
     checks = (
         ("person_too_small", scores["coverage"], limits.min_coverage, False),
         ("person_too_large", scores["coverage"], limits.max_coverage, True),
@@ -72,7 +73,7 @@ def decide(row: Row, scores: Row, limits: Limits) -> Row | Drop:
     for reason, value, limit, is_upper in checks:
         if value > limit if is_upper else value < limit:
             return Drop(reason, value, limit)
-    return row
+    return row | scores
 
 
 def render(row: Row, scores: Row, _limits: Limits) -> Row:
@@ -81,17 +82,28 @@ def render(row: Row, scores: Row, _limits: Limits) -> Row:
     height, width = pixels.shape[:2]
     if scores["matte"] is None:
         return {"image": row["image"], "mask": encode_png(np.full((height, width), 255, np.uint8))}
-    probability = decode(scores["matte"], _MAX_PIXELS)[..., 0].astype(np.float32) / 255
-    probability = cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
+    small = decode(scores["matte"], _MAX_PIXELS)[..., 0].astype(np.float32) / 255
+    probability = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
     fine = matte.refine(pixels, probability, _face(row, height))
     mask = np.rint(fine * 255).astype(np.uint8)
+    mask[~_inside(row, height)] = 0  # what align filled in is nobody
     image = encode_png(matte.whiten(pixels, mask))
     return {"image": image, "mask": encode_png(mask), "image_sha256": sha256(image).hexdigest()}
 
 
+def _transform(row: Row) -> geometry.Matrix:
+    return geometry.points(row["transform"]).reshape(2, 3)
+
+
+def _inside(row: Row, side: int) -> matte.Mask:
+    """The pixels of the aligned square that the original picture has."""
+    original = np.full((row["source_height"], row["source_width"]), 255, np.uint8)
+    return warp(original, _transform(row), side, side, fill=0) == 255
+
+
 def _face(row: Row, side: int) -> matte.Mask:
     """The pixels of the aligned square inside the outline of the 68 landmarks."""
-    at = geometry.apply(np.reshape(row["transform"], (2, 3)), row["landmarks"])
+    at = geometry.apply(_transform(row), row["landmarks"])
     outline = cv2.convexHull(np.rint(at).astype(np.int32))
     face: matte.Mask = cv2.fillConvexPoly(np.zeros((side, side), np.uint8), outline, 1) > 0
     return face

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
@@ -16,7 +16,7 @@ from urllib3 import exceptions as transport
 from pipeline.crawl.content import Picture, look
 from pipeline.crawl.guard import DeadlinePassed, Guard, GuardedAdapter, PrivateAddress, SilentNameServer, UnknownHost
 from pipeline.crawl.sources import BadAddress, canonical_url
-from pipeline.stage import Drop
+from pipeline.stage import HOW, Drop
 
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})  # worth another try
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -29,14 +29,15 @@ _DIGITS = 18  # of a number in a header: a longer one is cut, and still too larg
 class FetchLimits:
     """What one address may cost."""
 
-    timeout_s: float = 10.0  # without a byte
+    timeout_s: float = field(default=10.0, metadata={HOW: True})  # without a byte
     deadline_s: float = 60.0  # for a whole response
     max_bytes: int = 32 << 20  # of a decoded body
     max_pixels: int = 64_000_000  # from the header, before any decoding
     max_redirects: int = 5
-    retries: int = 3  # further tries after a passing fault
-    backoff_s: float = 1.0  # before the first further try; doubles each time, with as much jitter
-    max_wait_s: float = 60.0  # longest pause; a server that asks for more is left alone
+    retries: int = field(default=3, metadata={HOW: True})  # further tries after a passing fault
+    # before the second try; before later ones a random part of twice as long each time
+    backoff_s: float = field(default=1.0, metadata={HOW: True})
+    max_wait_s: float = field(default=60.0, metadata={HOW: True})  # longest pause; a server that asks for more is left alone
 
 
 # What each exception means, the most special first; the first table is looked at before the second.
@@ -132,7 +133,8 @@ class Fetcher:
     def _attempt(self, url: str) -> bytes | Drop:
         """One try; raises _Passing where another may do better."""
         try:
-            return self._follow(url)
+            with self._guard.deadline(self.limits.deadline_s):
+                return self._follow(url)
         except tuple(_LASTING) as error:
             return _drop_of(error, _LASTING)
         except tuple(_PASSING) as error:
@@ -140,7 +142,6 @@ class Fetcher:
 
     def _follow(self, url: str) -> bytes | Drop:
         """Ask, and ask again where redirected; every hop is checked like the first address."""
-        self._guard.start(self.limits.deadline_s)
         for _ in range(1 + self.limits.max_redirects):
             if self._removed(url):
                 return Drop("removed", detail="redirected to a removed address")
@@ -156,7 +157,7 @@ class Fetcher:
         return Drop("too_many_redirects", limit=self.limits.max_redirects)
 
     def _body(self, response: requests.Response) -> bytes | Drop:
-        """The decoded body, as long as it stays within the byte cap and the deadline."""
+        """The decoded body, as long as it stays within the byte cap."""
         limit = self.limits.max_bytes
         declared = response.headers.get("Content-Length", "")[:_DIGITS]
         if declared.isdecimal() and int(declared) > limit:
@@ -166,7 +167,6 @@ class Fetcher:
             body += chunk
             if len(body) > limit:
                 return Drop("too_large", limit=limit, detail="cut off while it came")
-            self._guard.remaining_s()
         return bytes(body)
 
 

@@ -8,8 +8,8 @@ import ipaddress
 import socket
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,12 +63,33 @@ class Guard:
     allow_private: bool
     clock: threading.local = field(default_factory=threading.local)
 
-    def start(self, deadline_s: float) -> None:
-        """Begin the time that this thread's next response may take."""
-        self.clock.end = time.monotonic() + deadline_s
+    @contextmanager
+    def deadline(self, seconds: float) -> Iterator[None]:
+        """Bound all that this thread asks for within the block; what is still open at the end is hung up.
+
+        Raises DeadlinePassed.
+        """
+        self.clock.end = time.monotonic() + seconds
+        self.clock.timer = None
+        try:
+            yield
+        finally:
+            self._unwatch()
+            self.remaining_s()  # what was hung up can look complete, or like a broken connection
+
+    def watch(self, sock: socket.socket) -> None:
+        """Hang this socket up at the deadline: no timeout of its own would, while the other end drips bytes."""
+        self._unwatch()
+        self.clock.timer = threading.Timer(self.remaining_s(), _hang_up, (sock,))
+        self.clock.timer.daemon = True
+        self.clock.timer.start()
+
+    def _unwatch(self) -> None:
+        if self.clock.timer is not None:
+            self.clock.timer.cancel()
 
     def remaining_s(self) -> float:
-        """Seconds left for this thread's response. Raises DeadlinePassed when there are none."""
+        """Seconds left to this thread. Raises DeadlinePassed when there are none."""
         left: float = self.clock.end - time.monotonic()
         if left <= 0:
             raise DeadlinePassed
@@ -134,17 +155,9 @@ class _Guarded:
         return sock
 
     def getresponse(self: Any) -> BaseHTTPResponse:
-        """Wait for the status line and headers; a server that drips them is cut off at the deadline."""
-        timer = threading.Timer(self.guard.remaining_s(), _hang_up, (self.sock,))
-        timer.daemon = True
-        timer.start()
-        try:
-            response: BaseHTTPResponse = super().getresponse()  # type: ignore[misc]  # of urllib3's connection
-        except Exception:
-            self.guard.remaining_s()  # what failed because the timer fired is a passed deadline
-            raise
-        finally:
-            timer.cancel()
+        """Wait for the status line and headers, under the deadline."""
+        self.guard.watch(self.sock)
+        response: BaseHTTPResponse = super().getresponse()  # type: ignore[misc]  # of urllib3's connection
         return response
 
 

@@ -19,6 +19,7 @@ from pipeline.images import Pixels
 
 Probability = NDArray[np.float32]  # height x width, 0 background .. 1 person
 
+_RECORD = "segmenter"  # the metadata key of the weights file
 _MEAN, _SPREAD = 127.5, 64.0  # normalisation of 0..255 values, the same for each colour
 
 
@@ -53,7 +54,8 @@ def build(architecture: Architecture) -> nn.Module:
     if architecture.stride == 8:
         net.encoder.make_dilated(output_stride=8)  # the paper's dilated last stage
     net.encoder.layer4 = nn.Identity()  # depth 4 never reaches the last stage: three quarters of all weights
-    return net
+    built: nn.Module = net
+    return built
 
 
 def normalised(pixels: Pixels) -> Tensor:
@@ -68,9 +70,10 @@ def save(path: Path, net: nn.Module, architecture: Architecture, about: dict[str
         name: value.detach().cpu().contiguous().to(torch.float16 if value.is_floating_point() else value.dtype)
         for name, value in net.state_dict().items()
     }
-    metadata = {"architecture": json.dumps(asdict(architecture)), "about": json.dumps(about, sort_keys=True)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata=metadata)
+    # One key only: safetensors writes several in an order that differs from run to run.
+    record = json.dumps({"architecture": asdict(architecture), "about": about}, sort_keys=True)
+    save_file(tensors, path, metadata={_RECORD: record})
 
 
 def load(path: Path) -> Segmenter:
@@ -80,8 +83,8 @@ def load(path: Path) -> Segmenter:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            architecture = Architecture(**json.loads(metadata["architecture"]))
+            record = json.loads((file.metadata() or {})[_RECORD])
+            architecture = Architecture(**record["architecture"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         net = build(architecture)
         net.load_state_dict(tensors)
@@ -90,7 +93,7 @@ def load(path: Path) -> Segmenter:
             f"{path.name} holds no person segmenter ({type(error).__name__}: {error}); "
             "expected a file that `pipeline train-segmenter` wrote"
         ) from error
-    return Segmenter(net.float().eval(), architecture, json.loads(metadata.get("about", "{}")))
+    return Segmenter(net.float().eval(), architecture, record["about"])
 
 
 def small_probability(pixels: Pixels, segmenter: Segmenter) -> Probability:
@@ -112,4 +115,5 @@ def small_probability(pixels: Pixels, segmenter: Segmenter) -> Probability:
 def person_probability(pixels: Pixels, segmenter: Segmenter) -> Probability:
     """`small_probability` at the picture's own size."""
     height, width = pixels.shape[:2]
-    return cv2.resize(small_probability(pixels, segmenter), (width, height), interpolation=cv2.INTER_LINEAR)
+    small = small_probability(pixels, segmenter)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)

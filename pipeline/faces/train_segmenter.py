@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,7 +14,8 @@ from torch import Tensor, nn
 
 from manifests.errors import Missing
 from pipeline.faces import segmenter_data as data
-from pipeline.faces.segmenter import Architecture, Segmenter, build, normalised, person_probability, save
+from pipeline.faces import segmenter_drawing as drawing
+from pipeline.faces.segmenter import Architecture, Segmenter, build, load, normalised, person_probability, save
 from pipeline.faces.segmenter_data import Example, Library
 
 
@@ -26,6 +26,7 @@ class TrainSettings:
     out: Path  # the safetensors file to write
     folders: tuple[Path, ...] = ()  # each with images/ + masks/, cutouts_rgba/, backgrounds/, or some of them
     voc: Path | None = None  # VOCdevkit/VOC2012
+    start: Path | None = None  # weights to go on from, of any side and stride
     world_people: int = 200  # synthetic people to draw, 0 for none
     world_share: float = 0.15  # of the training pictures
     keep_third: bool = True  # leave files out whose sha256 is divisible by 3, for the last measurement
@@ -52,6 +53,8 @@ def train(settings: TrainSettings, report: Callable[[dict[str, Any]], None]) -> 
     architecture = Architecture(settings.side, settings.stride)
     torch.manual_seed(settings.seed)
     net = build(architecture)
+    if settings.start is not None:
+        net.load_state_dict(load(settings.start).net.state_dict())
     averaged = build(architecture).requires_grad_(False).eval()
     averaged.load_state_dict(net.state_dict())
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.rate, weight_decay=settings.decay)
@@ -60,6 +63,7 @@ def train(settings: TrainSettings, report: Callable[[dict[str, Any]], None]) -> 
     about: dict[str, Any] = {}
     for step in range(first, settings.steps):
         begun = time.perf_counter()
+        torch.manual_seed(settings.seed * 1_000_003 + step)  # dropout, the same after a restart
         _set_rate(optimiser, settings, step)
         loss = update(net, optimiser, *batch(learn, settings, step), settings.bfloat16)
         _follow(averaged, net, settings.average, step)
@@ -91,7 +95,7 @@ def read(settings: TrainSettings) -> tuple[Library, tuple[Example, ...]]:
     if settings.voc is not None:
         people += [example for _, example in data.read_voc(settings.voc, "train")]
         check += [example for _, example in data.read_voc(settings.voc, "val")]
-    synthetic: list[Example] = []
+    synthetic = list(data.draw_world(settings.world_people, settings.seed))
     if not people and not synthetic:
         raise Missing("no picture with a mask to learn from; name a folder with --data, --voc DIR or --world N")
     return data.library(people, backgrounds, synthetic), tuple(e for e in check if e.faces and not e.cut_out)
@@ -100,7 +104,7 @@ def read(settings: TrainSettings) -> tuple[Library, tuple[Example, ...]]:
 def batch(library: Library, settings: TrainSettings, step: int) -> tuple[Tensor, Tensor]:
     """The pictures (n, 3, side, side) and masks (n, 1, side, side) of one step: they depend on seed and step alone."""
     rng = np.random.default_rng((settings.seed, step))
-    drawn = [data.draw(library, rng, settings.side, settings.world_share) for _ in range(settings.batch)]
+    drawn = [drawing.draw(library, rng, settings.side, settings.world_share) for _ in range(settings.batch)]
     pixels = normalised(np.stack([pixels for pixels, _ in drawn]))
     masks = torch.from_numpy(np.stack([alpha for _, alpha in drawn])).float().div(255)[:, None]
     return pixels.contiguous(memory_format=torch.channels_last), masks
@@ -113,7 +117,7 @@ def update(net: nn.Module, optimiser: torch.optim.Optimizer, pixels: Tensor, mas
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         logits = net(pixels)
     value = loss(logits.float(), masks)
-    value.backward()
+    value.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(net.parameters(), 5.0)
     optimiser.step()
     return float(value.detach())
@@ -133,8 +137,8 @@ def validation_iou(segmenter: Segmenter, examples: Sequence[Example]) -> float |
     for example in examples:
         x, y, box = example.faces[0]
         square = (x, y, 3 * box)
-        pixels = data.crop(example.pixels, square, 256, 0.0, cv2.BORDER_REPLICATE, 0)
-        truth = data.crop(example.alpha, square, 256, 0.0, cv2.BORDER_REPLICATE, 0) > 127
+        pixels = drawing.crop(example.pixels, square, 256, None)
+        truth = drawing.crop(example.alpha, square, 256, None) > 127
         found = person_probability(pixels, segmenter) > 0.5
         ious.append((found & truth).sum() / max((found | truth).sum(), 1))
     return round(float(np.mean(ious)), 4) if ious else None
@@ -143,7 +147,10 @@ def validation_iou(segmenter: Segmenter, examples: Sequence[Example]) -> float |
 def _set_rate(optimiser: torch.optim.Optimizer, settings: TrainSettings, step: int) -> None:
     """A short climb, then half a cosine down to nothing."""
     climb = max(1, settings.steps // 20)
-    share = (step + 1) / climb if step < climb else 0.5 + 0.5 * math.cos(math.pi * (step - climb) / (settings.steps - climb))
+    if step < climb:
+        share = (step + 1) / climb
+    else:
+        share = 0.5 + 0.5 * math.cos(math.pi * (step - climb) / (settings.steps - climb))
     for group in optimiser.param_groups:
         group["lr"] = settings.rate * share
 
@@ -161,7 +168,7 @@ def _follow(averaged: nn.Module, net: nn.Module, average: float, step: int) -> N
 def _about(
     settings: TrainSettings, learn: Library, check: Sequence[Example], net: nn.Module, arch: Architecture, step: int
 ) -> dict[str, Any]:
-    kept = {k: v for k, v in asdict(settings).items() if k not in ("out", "folders", "voc", "report_every")}
+    kept = {k: v for k, v in asdict(settings).items() if k not in ("out", "folders", "voc", "start", "report_every")}
     return {
         "validation_iou": validation_iou(Segmenter(net, arch, {}), check),
         "validation_photos": len(check),
@@ -175,7 +182,8 @@ def _about(
 
 
 def _keep(path: Path, net: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
-    state = {"net": net.state_dict(), "averaged": averaged.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
+    parts: dict[str, Any] = {"net": net, "averaged": averaged, "optimiser": optimiser}
+    state = {"step": step, **{name: part.state_dict() for name, part in parts.items()}}
     temporary = path.with_name(path.name + ".part")
     torch.save(state, temporary)
     temporary.replace(path)

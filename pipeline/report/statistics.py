@@ -10,13 +10,14 @@ import numpy as np
 
 from manifests import table
 from manifests.schema import MANIFEST, REVIEW, WHITEN
-from pipeline.report.funnel import StageYield, funnel, kept_files
+from manifests.validate import SPLITS
+from pipeline.report.funnel import StageYield, drop_files, funnel, kept_files
 from pipeline.review import decisions
-from pipeline.splits import SPLITS
 from pipeline.stage import Row
 
 NOT_STATED = "not stated"
 _SECONDS_PER_HOUR = 3600.0
+_COUNTED = ("identity_id", "name", "gender", "nationality", "split", "kind", "width", "duration_s", "licence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,11 @@ def table_1(rows: Sequence[Row]) -> dict[str, Holdings]:
 
 
 def histogram(
-    title: str, unit: str, bounds: tuple[float, float, int], scored: Iterable[float | None], kept: Iterable[float | None]
+    title: str,
+    unit: str,
+    bounds: tuple[float, float, int],
+    scored: Iterable[float | None],
+    kept: Iterable[float | None],
 ) -> Histogram:
     """Bin scored and kept values alike; `bounds` are least, most and the number of bins."""
     least, most, bins = bounds
@@ -130,34 +135,49 @@ def collect(data: Path, review: Path, stages: Sequence[str]) -> dict[str, Any]:
     `data` holds the tables, `review` the decisions, `stages` are counted in that order. Raises Missing where there
     is no manifest.
     """
-    rows = table.read_rows(data / f"{MANIFEST.name}.parquet")
-    yields = funnel(data, stages)
-    crawled = _read(kept_files(data, "crawl"), ("identity_id", "name"))
-    scored = _read(sorted((data / "scores" / "landmarks").glob("part-*.parquet")), [name for name, *_ in _HISTOGRAMS])
-    reviewed = _read(kept_files(data, REVIEW.name), [*(name for name, *_ in _HISTOGRAMS), "decided_by"])
-    voiced = [row["duration_s"] for row in rows if row["kind"] == "speech"]
-    histograms = {
-        name: histogram(title, unit, (least, most, bins), _column(scored, name), _column(reviewed, name))
-        for name, title, unit, least, most, bins in _HISTOGRAMS
-    }
-    recordings = _column(_read(kept_files(data, "voices"), ["duration_s"]), "duration_s")
-    histograms["duration_s"] = histogram("Voiced length of a recording", "seconds", (0.0, 30.0, 30), recordings, voiced)
-    persons = people(rows, Counter(_column(crawled, "identity_id")), {r["identity_id"]: r["name"] for r in crawled})
+    rows = table.read_rows(data / f"{MANIFEST.name}.parquet", _COUNTED)
+    measured = [name for name, *_ in _HISTOGRAMS]
+    reviewed = _read(kept_files(data, REVIEW.name), [*measured, "decided_by"])
+    persons = _persons(data, rows)
+    seconds = sum(row["duration_s"] for row in rows if row["kind"] == "speech")
     return {
         "table_1": {split: asdict(held) for split, held in table_1(rows).items()},
         "table_1_paper": {split: asdict(held) for split, held in PAPER_TABLE_1.items()},
-        "hours": round(sum(voiced) / _SECONDS_PER_HOUR, 4),
-        "funnel": [_yield(found) for found in yields],
-        "faces_per_person": dict(sorted(Counter(str(entry["faces"]) for entry in persons).items())),
+        "hours": round(seconds / _SECONDS_PER_HOUR, 4),
+        "funnel": [_yield(found) for found in funnel(data, stages)],
+        "faces_per_person": {str(n): count for n, count in sorted(Counter(p["faces"] for p in persons).items())},
         "people": persons,
         "gender": shares(rows, "gender"),
         "nationality": shares(rows, "nationality"),
-        "histograms": {name: asdict(found) for name, found in histograms.items()},
+        "histograms": {name: asdict(found) for name, found in _histograms(data, rows, reviewed).items()},
         "licences": licences(rows),
         "weights": _weights(data, stages),
         "decided_by_people": sum(row["decided_by"] != "auto" for row in reviewed),
         "decisions": asdict(_audit(data, review)),
     }
+
+
+def _histograms(data: Path, rows: Sequence[Row], reviewed: Sequence[Row]) -> dict[str, Histogram]:
+    """What was measured on all pictures and recordings, and on those that stayed, by column."""
+    scored = _read(sorted((data / "scores" / "landmarks").glob("part-*.parquet")), [name for name, *_ in _HISTOGRAMS])
+    found = {
+        name: histogram(title, unit, (least, most, bins), _column(scored, name), _column(reviewed, name))
+        for name, title, unit, least, most, bins in _HISTOGRAMS
+    }
+    recordings = _column(_read(kept_files(data, "voices"), ["duration_s"]), "duration_s")
+    kept = [row["duration_s"] for row in rows if row["kind"] == "speech"]
+    return found | {
+        "duration_s": histogram("Voiced length of a recording", "seconds", (0.0, 30.0, 30), recordings, kept)
+    }
+
+
+def _persons(data: Path, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Everybody who was looked for, those without any picture included."""
+    crawled = _read(kept_files(data, "crawl"), ("identity_id", "name"))
+    found = Counter(row["identity_id"] for row in crawled)
+    for row in _read(drop_files(data, "crawl"), ["identity_id"]):
+        found.setdefault(row["identity_id"], 0)
+    return people(rows, found, {row["identity_id"]: row["name"] for row in crawled})
 
 
 def _yield(found: StageYield) -> dict[str, Any]:

@@ -83,10 +83,10 @@ def decision_line(row: Row, suggested: bool, round_: int, reviewer: str) -> str:
     """One prepared line of decisions.jsonl, holding the automatic suggestion."""
     task = hashlib.sha256(f"{row['sample_id']}:{row['image_sha256']}:{round_}".encode()).hexdigest()[:16]
     fields = {
+        "decision": "keep" if suggested else "reject",  # first, since it is what people change
         "task_id": task,
         "sample_id": row["sample_id"],
         "shown_sha256": row["image_sha256"],
-        "decision": "keep" if suggested else "reject",
         "reasons": [],
         "comment": "",
         "reviewer": reviewer,

@@ -1,6 +1,7 @@
 """Photographs of invented people: a three-dimensional head, lit, seen by a camera, with the exact truth beside it."""
 
 from dataclasses import dataclass
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -77,7 +78,8 @@ def draw_figure(person: Person, scene: Scene) -> Figure:
     camera, light = camera_of(scene), light_of(scene)
     colours = palette(person.face, a.age_years, a.male)
     # A person's own marks stay; clothes and hair's fall change with the picture.
-    own, today = np.random.default_rng([abs(hash(person.face)) % 2**31, 3]), np.random.default_rng([scene.seed, 2])
+    own = np.random.default_rng([crc32(person.face.vector().tobytes()), 3])
+    today = np.random.default_rng([scene.seed, 2])
     head = rotation(scene.yaw_deg, scene.pitch_deg, scene.roll_deg)
     spacing_mm = 1.0 / (camera.px_per_mm * POINTS_PER_PIXEL)
     azimuth = np.radians(np.linspace(-_HALF_TURN_DEG, _HALF_TURN_DEG, _COLUMNS) - scene.yaw_deg).astype(np.float32)
@@ -88,7 +90,7 @@ def draw_figure(person: Person, scene: Scene) -> Figure:
         *_body_layers(a, colours, camera, scene.height, light, spacing_mm, today),
     ]
     picture, coverage = draw(layers, camera, scene.width, scene.height)
-    if person.face.glasses > 0.8:
+    if person.face.glasses > 1.0:
         picture = wear_glasses(picture, coverage, person.face.glasses, a, lambda p: camera.project(_turn(p, head)))
     return Figure(picture, coverage, _project_pupils(a, camera, head))
 

@@ -1,4 +1,7 @@
-"""Glasses: two rims, a bridge and the beginning of the temples, drawn over a finished figure."""
+"""Half-rimmed glasses: two upper rims, a bridge and the beginning of the temples, drawn over a finished figure.
+
+Whole rims double the outline of the eyes, and expression networks read them as wide-open eyes: as fear.
+"""
 
 from collections.abc import Callable
 
@@ -18,13 +21,13 @@ def wear_glasses(
     """Return the premultiplied linear picture with glasses whose frame depends on the trait."""
     drawing = np.zeros(coverage.shape, np.uint8)
     unit = float(np.hypot(*np.diff(project(np.array([[0, 1], [0, 0], [80, 80]], np.float32)), axis=1)[:, 0]))
-    heavy = trait > 1.5
-    width = max(1, round((2.6 if heavy else 1.4) * unit))
-    half_w, half_h = 24.0, 16.0 + 3.0 * (trait - 1.0)
-    angle = np.linspace(0.0, 2.0 * np.pi, 49)
+    heavy = trait > 1.7
+    width = max(1, round((2.0 if heavy else 1.1) * unit))
+    half_w, half_h = 25.0, 19.0
+    angle = np.linspace(-1.06 * np.pi, 0.06 * np.pi, 33)  # the upper half and a little more
     squareness = 0.62 if heavy else 0.85
     ring_x = half_w * np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** squareness
-    ring_y = half_h * np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** squareness + 4.0
+    ring_y = half_h * np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** squareness + 3.0
     curves = []
     for sign in (-1.0, 1.0):
         x = sign * (a.eye_x + 1.5) + ring_x

@@ -60,13 +60,13 @@ def cut(traits: FaceTraits, a: Anatomy) -> Cut:
 def hair_surface(a: Anatomy, c: Cut, azimuth: Field) -> NDArray[np.float32]:
     """Return the hair shell as points (3, HAIR_ROWS, columns) in the head's frame, mm."""
     skull = head_profile(a, c.thick)
-    skull[:4, 0] -= 0.35 * c.thick  # more volume on top
+    skull[:4, 0] -= 0.25 * c.thick  # more volume on top
     skull = skull[skull[:, 0] < 12.0]
     width = skull[-1, 1]
     tip = max(c.tip_y, 16.0)
     hang = [
-        (12.0 + 0.35 * (tip - 12.0), width + 0.3 * c.flare, -12.0, 88.0),
-        (12.0 + 0.7 * (tip - 12.0), width + 0.8 * c.flare, -18.0, 82.0),
+        (12.0 + 0.35 * (tip - 12.0), width + 0.3 * c.flare, -7.0, 95.0),
+        (12.0 + 0.7 * (tip - 12.0), width + 0.8 * c.flare, -14.0, 88.0),
         (tip, width + c.flare, -20.0, 78.0),
     ]
     points = sweep(np.vstack([skull, hang]), HAIR_ROWS, azimuth)
@@ -83,7 +83,8 @@ def grows(points: NDArray[np.float32], a: Anatomy, c: Cut, strands: Field) -> ND
     height = np.maximum(18.0 - line, 1.0)
     up = np.clip((18.0 - y) / height, 0.0, None)
     edge = (side / c.opening) ** 3.2 + up**3.2 - 1.0  # negative inside the opening for the face
-    face = (edge < 0.10 * strands) & (z > -25.0)
+    ragged = np.clip((8.0 - y) / 40.0, 0.0, 1.0)  # below the temples the edge hangs straight
+    face = (edge < 0.10 * strands * ragged) & (z > -25.0)
     below = y > c.tip_y + 5.0 * strands - 12.0 * (c.tip_y < 40.0) * (side > c.opening)
     short_front = (c.tip_y < 40.0) & (z > -30.0) & (y > 4.0 + 4.0 * strands)
     return ~(face | below | short_front)

@@ -69,20 +69,20 @@ def anatomy(person: Person, expression: Expression, intensity: float, age_offset
         chin_width=1.0 + 0.13 * t.chin + (0.08 if male else -0.08),
         eye_x=31.5 + 1.7 * t.eye_spacing,
         eye_half_width=eye_half_width,
-        eye_up=(4.7 if male else 5.2) * eye_open,
+        eye_up=(4.4 if male else 4.8) * eye_open,
         eye_down=3.5 * (eye_open + 0.1 * surprise) - 0.9 * smile,
         eye_slant=1.0 + 0.8 * t.eye_spacing * 0.5 + (0.0 if male else 0.8),
         brow_y=-18.5 - 1.7 * t.brow + (1.2 if male else -1.5) - 8.5 * surprise + 3.0 * scowl,
-        brow_inner_drop=5.0 * scowl - 1.5 * surprise,
+        brow_inner_drop=2.2 + 4.5 * scowl - 3.0 * surprise,
         brow_inner_x=10.5 - 3.5 * scowl,
         brow_thick=(7.2 if male else 5.0) * float(np.exp(0.28 * t.brow)),
         nose_y=48.0 + 3.2 * t.nose_length + 1.2 * t.face_length,
         nose_half_width=(17.5 + 2.2 * t.nose_width) * (1.0 if male else 0.93) + 1.2 * smile,
         nose_out=18.0 + 2.0 * t.nose_length + (1.5 if male else 0.0),
         mouth_y=mouth_y + 4.0 * surprise,
-        mouth_half_width=(25.0 + 2.0 * t.mouth) * (1.0 + 0.26 * smile - 0.22 * surprise),
+        mouth_half_width=(25.0 + 1.6 * t.mouth) * (1.0 + 0.26 * smile - 0.22 * surprise),
         mouth_open=6.5 * smile + 21.0 * surprise,
-        mouth_corner_up=6.5 * smile - 4.0 * scowl,
+        mouth_corner_up=1.0 + 5.8 * smile - 5.0 * scowl,
         lip_up=(5.2 if male else 6.2) * float(np.exp(0.22 * t.mouth)) * (1.0 - 0.35 * smile - 0.45 * scowl),
         lip_down=(7.0 if male else 8.0) * float(np.exp(0.22 * t.mouth)) * (1.0 - 0.25 * smile - 0.40 * scowl),
         cheek=t.face_width * 1.6 + (0.0 if male else 1.0),
@@ -92,13 +92,14 @@ def anatomy(person: Person, expression: Expression, intensity: float, age_offset
     )
 
 
-def sweep(profile: NDArray[np.float64], rows: int, azimuth: Field, ease: float = 1.0) -> NDArray[np.float32]:
+def sweep(profile: NDArray[np.float64], rows: int, azimuth: Field) -> NDArray[np.float32]:
     """Sweep an ellipse along a profile of rows (y, half width, centre z, half depth); return points (3, rows, columns).
 
-    `ease` > 1 spaces the rows more closely at the top, where a skull closes.
+    The rows come out equally far apart along the surface, so that none leaves a gap when it is drawn.
     """
-    knots = np.linspace(0.0, 1.0, len(profile))
-    y, half_width, centre_z, half_depth = PchipInterpolator(knots, profile)(np.linspace(0.0, 1.0, rows) ** ease).T
+    outline = np.stack([profile[:, 0], profile[:, 1], profile[:, 2] + profile[:, 3]])
+    knots = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(outline, axis=1), axis=0))])
+    y, half_width, centre_z, half_depth = PchipInterpolator(knots, profile)(np.linspace(0.0, knots[-1], rows)).T
     x = half_width[:, None] * np.sin(azimuth)[None, :]
     z = centre_z[:, None] + half_depth[:, None] * np.cos(azimuth)[None, :]
     return np.stack([x, np.broadcast_to(y[:, None], x.shape), z]).astype(np.float32)
@@ -126,16 +127,18 @@ def head_profile(a: Anatomy, offset: float = 0.0) -> NDArray[np.float64]:
         (1.02 * chin, 6.0, 46.0, 18.0),
     ]
     profile = np.array(rows)
-    profile[:, 1] += offset
-    profile[:, 3] += offset
-    profile[0, 0] -= offset
-    profile[1:3, 0] -= 0.8 * offset
+    # Move each row along the outline's normal, so that the crown rises while the temples widen.
+    fall, spread = np.gradient(profile[:, 0]), np.gradient(profile[:, 1])
+    length = np.hypot(fall, spread)
+    profile[:, 0] -= offset * spread / length
+    profile[1:, 1] += offset * (fall / length)[1:]
+    profile[1:, 3] += offset * (fall / length)[1:]
     return profile
 
 
 def head_surface(a: Anatomy, azimuth: Field) -> NDArray[np.float32]:
     """Return the head's skin as points (3, HEAD_ROWS, columns) in mm, features included."""
-    points = sweep(head_profile(a), HEAD_ROWS, azimuth, ease=0.9)
+    points = sweep(head_profile(a), HEAD_ROWS, azimuth)
     x, y = points[0], points[1]
     front = np.clip(np.cos(azimuth), 0.0, 1.0)[None, :] ** 0.5
     side = np.abs(x)

@@ -15,7 +15,7 @@ Colours = NDArray[np.float32]  # (3, ...): linear RGB, 0..1
 CAMERA_DISTANCE_MM = 1150.0
 MEAN_PUPIL_DISTANCE_MM = 63.0
 POINTS_PER_PIXEL = 1.2  # along each axis; below 1.1 holes appear where a surface faces the camera
-SAME_SURFACE_MM = 3.0  # points of one pixel this close in depth are averaged, farther ones are hidden
+SAME_SURFACE_MM = 2.0  # points of one pixel this close in depth are averaged, farther ones are hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,13 @@ def light_of(scene: Scene) -> Light:
 
 
 def rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> NDArray[np.float32]:
-    """Return R of p_camera = R p_head: yaw about y, after pitch about x; roll, in the picture plane, last."""
+    """Return R of p_camera = R p_head: rolled, then turned, then nodded, so that yaw and pitch ignore the roll."""
     yaw, pitch, roll = np.radians([yaw_deg, pitch_deg, roll_deg])
     (cy, sy), (cp, sp), (cr, sr) = ((np.cos(v), np.sin(v)) for v in (yaw, pitch, roll))
-    turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    yawed = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     nod = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     lean = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    matrix: NDArray[np.float32] = (lean @ turn @ nod).astype(np.float32)
+    matrix: NDArray[np.float32] = (nod @ yawed @ lean).astype(np.float32)
     return matrix
 
 

@@ -52,7 +52,7 @@ def draw_scene(rng: np.random.Generator) -> Scene:
         height=int(pupil_px * rng.uniform(6.0, 7.5)),
         centre_x=float(rng.uniform(0.44, 0.56)),
         centre_y=float(rng.uniform(0.40, 0.46)),
-        age_offset_years=float(rng.normal(0.0, 3.0)),
+        age_offset_years=float(rng.normal(0.0, 2.0)),
         blur_px=float(rng.uniform(0.0, 0.7)),
         noise=float(rng.uniform(1.0, 3.5)),
     )

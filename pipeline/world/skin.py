@@ -36,10 +36,10 @@ def linear(srgb: NDArray[np.floating] | tuple[int, int, int]) -> Paint:
 def palette(traits: FaceTraits, age_years: float, male: bool) -> Palette:
     """Return a person's colours; hair turns grey from about fifty on."""
     skin = _tone(_SKIN_TONES, traits.skin)
-    natural = _tone(_HAIR_TONES, traits.hair)
+    natural = _tone(_HAIR_TONES, traits.hair + min(0.0, 1.2 * traits.skin + 0.4))
     grey = float(np.clip((age_years - 48.0 - 4.0 * traits.hair_style) / 22.0, 0.0, 0.9)) * (1.0 if male else 0.8)
-    hair = natural * (1.0 - grey) + linear(_GREY_HAIR) * grey
-    brow = natural * (1.0 - 0.5 * grey) + linear(_GREY_HAIR) * 0.5 * grey
+    hair = _mix(natural, linear(_GREY_HAIR), grey)
+    brow = _mix(natural, linear(_GREY_HAIR), 0.5 * grey)
     red = np.array([0.86, 0.47, 0.46] if male else [0.86, 0.36, 0.38], np.float32)
     return Palette(
         skin=skin,
@@ -48,6 +48,13 @@ def palette(traits: FaceTraits, age_years: float, male: bool) -> Palette:
         brow=np.minimum(brow * 0.8, skin * 0.30).astype(np.float32),
         iris=_tone(_IRIS_TONES, traits.eye_colour),
     )
+
+
+def _mix(first: Paint, second: Paint, share: float) -> Paint:
+    """Mix two colours as the eye would judge the halves: by the 2.2 root."""
+    root = np.float32(1 / 2.2)
+    mixed: Paint = (first**root * np.float32(1.0 - share) + second**root * np.float32(share)) ** np.float32(2.2)
+    return mixed
 
 
 def _tone(tones: NDArray[np.int_], trait: float) -> Paint:
@@ -142,12 +149,12 @@ def _complexion(c: _Canvas, a: Anatomy, traits: FaceTraits, rng: np.random.Gener
 
 
 def _age(c: _Canvas, a: Anatomy) -> None:
-    old = float(np.clip((a.age_years - 32.0) / 38.0, 0.0, 1.1))
+    old = float(np.clip((a.age_years - 35.0) / 45.0, 0.0, 0.9))
     where = c.window(-60.0, 60.0, -75.0, 110.0)
     x, side, y = c.x[where], c.side[where], c.y[where]
     fold_x = a.nose_half_width + 4.0 + 0.42 * np.maximum(y - a.nose_y + 8.0, 0.0)
     fold = np.exp(-0.5 * ((side - fold_x) / 1.7) ** 2) * bump(y, 0.55 * a.nose_y + 0.45 * a.mouth_y, 11.0)
-    c.tint(where, np.clip(fold * (0.16 + 0.65 * old + 0.6 * a.smile), 0.0, 1.0), (0.62, 0.55, 0.55))
+    c.tint(where, np.clip(fold * (0.10 + 0.45 * old + 0.7 * a.smile), 0.0, 1.0), (0.62, 0.55, 0.55))
     lines = np.zeros_like(y)
     for k, level in enumerate((-64.0, -54.0, -44.0)):
         wave = level + 1.2 * np.sin(x / 14.0 + k) + 0.002 * side**2
@@ -235,7 +242,7 @@ def _eyes(c: _Canvas, a: Anatomy) -> None:
         within = np.abs(outward) < a.eye_half_width
         opening = c.inside(np.minimum(y - upper, lower - y)) * within
         lid_shadow = np.exp(-np.maximum(y - upper, 0.0) / 2.2)
-        white = np.array([0.66, 0.62, 0.60], np.float32)
+        white = np.array([0.66, 0.62, 0.60], np.float32) * np.float32(0.72 + 0.6 * min(c.colours.skin.mean(), 0.5))
         c.lay(where, opening, white)
         c.tint(where, opening * np.abs(across) ** 3, (0.8, 0.62, 0.60))
         radius = np.hypot(outward + 0.0, c.y[where])

@@ -8,6 +8,7 @@ is true is where speech was planted and whose voice traits shaped it.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -103,7 +104,7 @@ class _Plan:
 def speak(person: Person, seed: int, seconds: float, defect: Defect | None = None) -> Recording:
     """Record a person for that long; the same person, seed, length and defect give the same samples.
 
-    Clean recordings have 20 to 40 dB of speech over noise. `silent` holds a quiet room and no speech, `noisy` has
+    Clean recordings have 24 to 40 dB of speech over noise. `silent` holds a quiet room and no speech, `noisy` has
     loud steady noise (0 to 5 dB), `clipped` is recorded 20 dB too hot. Raises ValueError for less than 1.5 seconds.
     """
     if seconds < MIN_SECONDS:
@@ -122,11 +123,11 @@ def speak(person: Person, seed: int, seconds: float, defect: Defect | None = Non
     wet = signal.oaconvolve(dry, _room_response(rng))[:n]
     speech = np.array(plan.speech)
     level = _rms_within(wet, speech)
-    snr_db = rng.triangular(20, 34, 40)
+    snr_db = rng.uniform(24, 40)
     if defect == "noisy":
         room, snr_db = rng.standard_normal(n, dtype=np.float32), rng.uniform(0, 5)
     peak_room_db = 20.0 if defect == "clipped" else 0.0
-    gain = 10 ** ((rng.uniform(-24, -21) + peak_room_db) / 20)
+    gain = 10 ** ((rng.uniform(-23.5, -22.0) + peak_room_db) / 20)
     sound = gain * (wet / level + room * 10 ** (-snr_db / 20))
     return Recording(_to_int16(sound), RATE, speech, defect)
 
@@ -158,7 +159,7 @@ def _plan_phrase(plan: _Plan, voice: VoiceTraits, start: float, end: float, rng:
     lengths = rng.uniform(0.75, 1.25, count)
     lengths *= spoken_s / lengths.sum()
     edges = start + np.concatenate([[0.0], np.cumsum(lengths)])
-    for left, right in zip(edges[:-1], edges[1:], strict=True):
+    for left, right in pairwise(edges):
         progress = (left - start) / (end - start)
         semitones = voice.f0_range_st * (0.8 - 1.6 * progress + 0.7 * rng.standard_normal())
         plan.pitch_time_s.append(left + 0.6 * (right - left))
@@ -264,7 +265,10 @@ def _resonance(centre_hz: NDArray[np.float32], width_hz: float) -> NDArray[np.co
     """A pole pair with gain 1 at 0 Hz, (frames, bins) for centres of shape (frames,)."""
     squared = (centre_hz**2 + (width_hz / 2) ** 2)[:, None]
     hertz = _HERTZ.astype(np.float32)
-    response: NDArray[np.complex64] = squared / (squared - hertz**2 + np.complex64(1j) * (width_hz * hertz))
+    denominator = np.empty((len(centre_hz), len(hertz)), np.complex64)
+    denominator.real = squared - hertz**2
+    denominator.imag = width_hz * hertz
+    response: NDArray[np.complex64] = squared / denominator
     return response
 
 
@@ -308,8 +312,8 @@ def _aspiration_tilt() -> NDArray[np.float32]:
 def _turbulence(amplitude: NDArray[np.float32], centre_hz: NDArray[np.float32]) -> NDArray[np.float32]:
     """Gain of the noise at a narrowing, (frames, bins): a broad hump at the centre."""
     hertz = _HERTZ.astype(np.float32)
-    hump: NDArray[np.float32] = np.exp(-np.abs(hertz - centre_hz[:, None]) / 900.0)
-    return amplitude[:, None] * hump
+    gain: NDArray[np.float32] = amplitude[:, None] * np.exp(-np.abs(hertz - centre_hz[:, None]) / np.float32(900))
+    return gain
 
 
 def _room_response(rng: np.random.Generator) -> Sound:
@@ -345,4 +349,5 @@ def _rms_within(sound: Sound, spans_s: NDArray[np.float64]) -> float:
 
 
 def _to_int16(sound: Sound) -> NDArray[np.int16]:
-    return np.clip(np.rint(sound * 32767.0), -32768, 32767).astype(np.int16)
+    samples: NDArray[np.int16] = np.clip(np.rint(sound * 32767.0), -32768, 32767).astype(np.int16)
+    return samples

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.schema import CRAWL, DROPS, EMOTION, LANDMARKS, MANIFEST, REVIEW, TABLES, VOICES
+from manifests.schema import CRAWL, DROPS, EMOTION, LANDMARKS, MANIFEST, REVIEW, TABLES, VOICES, WHITEN
 from manifests.table import write_table
 from manifests.validate import Fault, validate_file
 from tests.factories import make_rows
@@ -20,12 +20,12 @@ def write(path: Path, table: Any, rows: list[dict[str, Any]]) -> Path:
 
 def manifest(folder: Path) -> list[dict[str, Any]]:
     """A valid manifest's rows, with the shards they point into written beside it."""
-    faces, speech = make_rows(REVIEW, 8), make_rows(VOICES, 8)
-    write(folder / "whiten" / "part-0000.parquet", REVIEW, faces)
+    faces, speech = make_rows(WHITEN, 8), make_rows(VOICES, 8)
+    write(folder / "whiten" / "part-0000.parquet", WHITEN, faces)
     write(folder / "voices" / "part-0000.parquet", VOICES, speech)
     rows = []
     for i, source in enumerate([*faces, *speech]):
-        row = {name: source.get(name) for name in MANIFEST.names}
+        row = {name: source.get(name) for name in MANIFEST.names} | {"shard": "whiten/part-0000.parquet"}
         row["split"] = "test" if row["identity_id"] == "id10001" else "train"
         place = (
             {"kind": "face", "row": i}
@@ -58,14 +58,14 @@ def test_every_table_of_the_factory_is_valid(tmp_path: Path, table: Any) -> None
     [
         (CRAWL, "gender", "x", "one of m, f"),
         (CRAWL, "sha256", "ABC", "64 hexadecimal digits"),
-        (CRAWL, "source_width", 0, "1 to inf"),
+        (CRAWL, "source_width", 0, "1 or more"),
         (LANDMARKS, "landmarks", [1.0, 2.0], "136 numbers"),
         (LANDMARKS, "yaw_deg", 181.0, "-180 to 180"),
         (LANDMARKS, "pitch_deg", float("nan"), "a finite number"),
         (EMOTION, "p_neutral", 1.01, "0 to 1"),
-        (REVIEW, "rank", 0, "1 to inf"),
-        (VOICES, "duration_s", 0.0, "1e-09 to inf"),
-        (VOICES, "n_frames", -4, "1e-09 to inf"),
+        (REVIEW, "rank", 0, "1 or more"),
+        (VOICES, "duration_s", 0.0, "more than 0"),
+        (VOICES, "n_frames", -4, "more than 0"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -167,11 +167,29 @@ def test_a_broken_manifest_row_is_named(tmp_path: Path, place: int, change: dict
     assert named <= {row["row_id"] for row in rows if row["identity_id"] == person}
 
 
+@pytest.mark.parametrize("column", ["split", "kind", "shard", "row", "identity_id"])
+def test_nulls_in_a_manifest_are_reported_and_do_not_stop_the_check(tmp_path: Path, column: str) -> None:
+    rows = manifest(tmp_path)
+    path = write(tmp_path / "hq_voxceleb.parquet", MANIFEST, rows)
+    rewrite(path, lambda data: replaced(data, column, [None, *data.column(column).to_pylist()[1:]]))
+    assert (rows[0]["row_id"], column) in {(fault.row, fault.column) for fault in validate_file(path)}
+
+
 def test_a_damaged_shard_is_a_fault_of_the_manifest(tmp_path: Path) -> None:
     rows = manifest(tmp_path)
     (tmp_path / "voices" / "part-0000.parquet").write_bytes(b"broken")
     faults = validate_file(write(tmp_path / "hq_voxceleb.parquet", MANIFEST, rows))
     assert [(fault.column, fault.allowed) for fault in faults] == [("shard", "a whole shard written by `pipeline`")]
+
+
+def test_a_shard_without_the_payload_is_a_fault(tmp_path: Path) -> None:
+    rows = manifest(tmp_path)
+    shard = tmp_path / "whiten" / "part-0000.parquet"
+    rewrite(shard, lambda data: data.drop(["mask"]))
+    faults = validate_file(write(tmp_path / "hq_voxceleb.parquet", MANIFEST, rows))
+    assert [(fault.row, fault.found, fault.allowed) for fault in faults] == [
+        (rows[0]["row_id"], "no column mask in whiten/part-0000.parquet", "the payload of face rows")
+    ]
 
 
 def test_a_fault_reads_as_one_line() -> None:

@@ -19,7 +19,7 @@ from pipeline.identities import Identities, Identity
 from pipeline.names import row_id
 from pipeline.splits import Fractions, assign, by_paper
 from pipeline.stage import Context, Paths
-from stages.manifest import FILE, Settings, run
+from stages.manifest import FILE, Settings, names_of, run
 from tests.factories import make_rows, write_stage
 
 TENTHS = Fractions(0.1, 0.1, 0)
@@ -203,6 +203,12 @@ def test_the_footer_says_what_it_was_made_from(tmp_path: Path) -> None:
     assert set(recorded["inputs"]) == {"review", "voices"}
     assert recorded["stages"]["review"] == {"limit": 1}
     assert len(recorded["code"]) == 64
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_name_that_only_one_half_knows_is_the_persons_name(order: int) -> None:
+    halves = [{"identity_id": "id1", "name": "Kim"}, {"identity_id": "id1", "name": None}]
+    assert names_of(halves[::order]) == {"id1": "Kim"}
 
 
 def test_shares_that_make_no_sense_are_refused() -> None:

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 import stages.review as stage
 from manifests.errors import DataError, UsageError
 from manifests.schema import REVIEW, WHITEN
-from manifests.table import write_table
+from manifests.table import read_rows, write_table
+from manifests.validate import validate_file
 from pipeline.review.decisions import DECISIONS, Verdict
+from pipeline.run import run_stage
+from pipeline.settings import Params, Run
 from pipeline.stage import Context, Drop, Paths
 from stages.review import Settings, next_step, process, review
-from tests.factories import make_rows
+from tests.factories import make_rows, write_stage
 
 Rows = list[dict[str, Any]]
 DEFAULT = Settings()
@@ -177,3 +180,25 @@ def test_what_is_kept_keeps_the_promises(
     assert [qualities[i] for i in ranked] == sorted((qualities[i] for i in kept), reverse=True)
     turned = decide(rows[::-1], settings, **{f"s{len(rows) - 1 - int(key[1:])}": word for key, word in said.items()})
     assert turned[::-1] == results
+
+
+def test_through_the_runner_a_new_decision_reruns_only_its_own_shard(tmp_path: Path) -> None:
+    """The stage as `dvc repro` runs it: drops recorded, pictures pointed to, unchanged shards skipped."""
+    paths = Paths(tmp_path / "data", tmp_path / "reports", tmp_path / "metrics", tmp_path / "review")
+    params = Params(paths, Run(buckets=2), {"review": {"min_per_person": 2}})
+    rows = make_rows(WHITEN, 8, sharpness=0.5)
+    for bucket in range(2):
+        write_stage(paths.data, WHITEN, rows[4 * bucket : 4 * bucket + 4], bucket=bucket)
+    first = run_stage(stage.STAGE, params, workers=1)
+    assert first is not None
+    assert (first.input, first.kept, first.reasons) == (8, 8, {})
+    write_decisions(tmp_path, rows[:3], "reject")
+    second = run_stage(stage.STAGE, params, workers=1)
+    assert second is not None
+    assert (second.kept, second.skipped_shards) == (4, 1)
+    assert second.reasons == {"rejected_by_reviewer": 3, "too_few_kept": 1}
+    assert validate_file(paths.data / "review" / "part-0001.parquet") == []
+    kept = read_rows(paths.data / "review" / "part-0001.parquet", ["row_id", "shard", "row"])
+    there = read_rows(paths.data / "whiten" / "part-0001.parquet", ["row_id"])
+    assert all(there[row["row"]]["row_id"] == row["row_id"] for row in kept)
+    assert {row["shard"] for row in kept} == {"whiten/part-0001.parquet"}

@@ -154,15 +154,26 @@ def test_a_slow_drip_of_body_ends_at_the_deadline(web, fetcher):
     begin = time.monotonic()
     got = fetcher.fetch(web.on("/drip-body", answer))
     assert reason(got) == "timeout"
-    assert time.monotonic() - begin < LIMITS.deadline_s + LIMITS.timeout_s + 0.3
+    assert time.monotonic() - begin < LIMITS.deadline_s + 0.5
     assert web.asked["/drip-body"] == 1, "a drip is not asked for again"
+
+
+def test_a_slow_drip_of_a_chunk_size_ends_at_the_deadline(web, fetcher):
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    def answer(handler):
+        handler.wfile.write(head)
+        drip(b"0" * 1000)(handler)
+
+    assert reason(fetcher.fetch(web.on("/drip-chunk", answer))) == "timeout"
+    assert web.asked["/drip-chunk"] == 1
 
 
 def test_a_slow_drip_of_headers_ends_at_the_deadline(web, fetcher):
     begin = time.monotonic()
     got = fetcher.fetch(web.on("/drip-head", drip(b"HTTP/1.1 200 OK\r\n" + b"X-Slow: y\r\n" * 100)))
     assert reason(got) == "timeout"
-    assert time.monotonic() - begin < LIMITS.deadline_s + LIMITS.timeout_s + 0.3
+    assert time.monotonic() - begin < LIMITS.deadline_s + 0.5
 
 
 def test_a_redirect_is_followed(web, fetcher):
@@ -193,7 +204,9 @@ def test_a_redirect_loop_is_cut(web, fetcher):
     assert (got.reason, got.limit) == ("too_many_redirects", LIMITS.max_redirects)
 
 
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://example.org/x", "http://a:b@example.org/", "http://["])
+@pytest.mark.parametrize(
+    "location", ["file:///etc/passwd", "ftp://example.org/x", "http://a:b@example.org/", "http://["]
+)
 def test_a_redirect_to_something_else_is_refused(web, fetcher, location):
     assert reason(fetcher.fetch(web.on("/odd", reply(status=302, Location=location)))) == "bad_redirect"
 
@@ -241,7 +254,9 @@ def test_a_name_that_changes_its_address_after_the_check_gains_nothing(web, monk
 
 
 def test_of_public_and_private_answers_only_the_public_ones_are_tried(monkeypatch):
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, 80)) for ip in ("10.0.0.1", "93.184.216.34", "169.254.169.254")]
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, 80)) for ip in ("10.0.0.1", "93.184.216.34", "169.254.169.254")
+    ]
     monkeypatch.setattr(guard.socket, "getaddrinfo", lambda *_, **__: found)
     assert guard.Guard({}, allow_private=False)._permitted("mixed.example", 80, False) == [
         (socket.AF_INET, ("93.184.216.34", 80))
@@ -405,6 +420,6 @@ def test_addresses_inside_are_not_public(address):
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+@pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8", "64:ff9b::808:808"])
 def test_addresses_outside_are_public(address):
     assert is_public(address)

@@ -14,8 +14,9 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 def jpeg(seed: int = 0, side: int = 32) -> bytes:
+    """A plain picture; each seed has bytes of its own."""
     out = io.BytesIO()
-    Image.new("RGB", (side, side), (seed % 256, 90, 160)).save(out, "JPEG")
+    Image.new("RGB", (side, side), (200, 90, 160)).save(out, "JPEG", comment=str(seed))
     return out.getvalue()
 
 
@@ -75,7 +76,11 @@ def serve() -> Iterator[Web]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Clients that hang up are what these tests are about."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     web = Web(server)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

@@ -1,0 +1,56 @@
+"""Is a face neutral? Evidence from the 68 landmarks and the seven expression probabilities, as pure functions.
+
+Lengths are shares of the distance between the eye centres, measured along and across the line between them, so that
+neither the picture's size nor a tilted head changes them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import exp, log
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from manifests.schema import EMOTIONS
+from pipeline import geometry
+
+# Indices of the 68 points (iBUG numbering from 0).
+_INNER_BROWS, _INNER_EYE_CORNERS = [21, 22], [39, 42]
+_EYES = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47))  # corner, two upper, corner, two lower
+_MOUTH_CORNERS, _LIP_MIDDLES = [48, 54], [51, 62, 66, 57]
+_INNER_UPPER, _INNER_LOWER = [61, 62, 63], [67, 66, 65]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the landmarks say of an expression."""
+
+    mouth_opening: float  # gap between the inner lips
+    corner_lift: float  # mouth corners above (positive) or below the middle of the lips
+    brow_height: float  # inner brow ends above the inner eye corners
+    eye_opening: float  # height of an eye over its width, mean of both
+
+
+def features(landmarks: ArrayLike) -> Features:
+    """Measure a face from its 68 landmarks (pixels, x0 y0 x1 y1 ... or 68 x 2)."""
+    at = upright(landmarks)
+    y = at[:, 1]
+    return Features(
+        mouth_opening=float(np.mean(y[_INNER_LOWER] - y[_INNER_UPPER])),
+        corner_lift=float(y[_LIP_MIDDLES].mean() - y[_MOUTH_CORNERS].mean()),
+        brow_height=float(np.mean(y[_INNER_EYE_CORNERS] - y[_INNER_BROWS])),
+        eye_opening=float(np.mean([_opening(at[list(eye)]) for eye in _EYES])),
+    )
+
+
+def upright(landmarks: ArrayLike) -> NDArray[np.float64]:
+    """The landmarks with the eye centres at (0, 0) and (1, 0), y downwards."""
+    return geometry.apply(
+        geometry.similarity(geometry.eye_centres(landmarks), [[0.0, 0.0], [1.0, 0.0]]), landmarks
+    )
+
+
+def _opening(eye: NDArray[np.float64]) -> float:
+    """Eye aspect ratio (Soukupova and Cech 2016)."""
+    heights = eye[[5, 4], 1] - eye[[1, 2], 1]
+    return float(heights.mean() / np.hypot(*(eye[3] - eye[0])))

@@ -1,0 +1,147 @@
+"""Keep pictures of one clear, frontal, evenly lit face in colour: detection, 68 landmarks, head pose, light."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from manifests.schema import CRAWL, FACE_SCORES, LANDMARKS
+from pipeline import geometry, images, pose, quality, warp
+from pipeline.faces import detect, landmark
+from pipeline.faces.detect import Detector
+from pipeline.images import Pixels, Unreadable
+from pipeline.stage import Drop, Row, RowStage
+
+CHIP_PX = 192  # side of the chip that the emotion stage sees
+CHIP_BOXES = 1.5  # its side in face boxes
+_COLOUR_BOXES = 2.0  # side of the square that colour is judged in: face, hair and some background
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What the networks' answers depend on."""
+
+    detector: Detector = "dlib_hog"  # dlib_hog or dlib_cnn with dlib's landmarks; fan: S3FD with FAN's
+    max_pixels: int = 100_000_000  # larger pictures are not decoded
+    search_px: int = 512  # px, longer side of the first search for faces
+    second_look_px: int | None = 400  # px, longer side for dlib's CNN where HOG finds nothing; null: no second look
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a face may measure; null turns a rule off."""
+
+    max_rival_area: float | None = 0.4  # share of the main face's area that another face may have
+    min_pupil_px: float | None = 30.0  # px of the original between the pupils
+    max_yaw_deg: float | None = 5.0  # degrees either way
+    max_pitch_deg: float | None = 5.0  # degrees either way
+    max_alignment_residual: float | None = 0.1  # share of the pupil distance
+    min_colourfulness: float | None = 7.0  # grey levels, as pipeline.quality.colourfulness
+    max_light_imbalance: float | None = 0.30  # share of the face's luminance
+    max_light_contrast: float | None = 0.35  # share of the face's luminance
+
+
+def score(row: Row, scoring: Scoring) -> Row:
+    """Everything measured on a picture; `fault` says why nothing could be (then all else is null)."""
+    try:
+        pixels = images.decode(row["image"], scoring.max_pixels)
+    except Unreadable as error:
+        return _fault(error.reason, str(error))
+    # A picture and its mirror image must fare alike, but detectors are not symmetric: so of the two, always the one
+    # that is brighter on the left is measured, and the answers are mirrored back.
+    mirrored = _brighter_on_the_right(pixels)
+    seen = np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels
+    faces = detect.find(seen, scoring.detector, scoring.search_px, scoring.second_look_px)
+    if not faces:
+        return _fault("no_face", f"{scoring.detector} found none") | {"n_faces": 0}
+    return _measure(seen, faces, scoring.detector, mirrored)
+
+
+def _fault(reason: str, detail: str) -> Row:
+    return {column.name: None for column in FACE_SCORES.columns[1:]} | {"fault": reason, "fault_detail": detail}
+
+
+def _brighter_on_the_right(pixels: Pixels) -> bool:
+    half = pixels.shape[1] // 2
+    left, right = pixels[:, :half], pixels[:, pixels.shape[1] - half :]
+    return bool(right.sum(dtype=np.int64) > left.sum(dtype=np.int64))
+
+
+def _measure(pixels: Pixels, faces: list[detect.Face], detector: Detector, mirrored: bool) -> Row:
+    width = pixels.shape[1]
+    box = faces[0].box
+    at = landmark.place(pixels, box, detector)
+    imbalance, contrast = quality.light(pixels, at)
+    measured = {
+        "fault": None,
+        "fault_detail": None,
+        "n_faces": len(faces),
+        "detection_score": faces[0].score,
+        "rival_area": detect.rival_area(faces),
+        "colourfulness": quality.colourfulness(warp.crop(pixels, geometry.square(box, _COLOUR_BOXES), CHIP_PX)),
+        "light_imbalance": imbalance,
+        "light_contrast": contrast,
+        "sharpness": quality.sharpness(pixels, box),
+    }
+    chip = warp.crop(pixels, geometry.square(box, CHIP_BOXES), CHIP_PX)
+    if mirrored:
+        box = (width - box[2], box[1], width - box[0], box[3])
+        at = geometry.mirror(at, width)
+        chip = np.ascontiguousarray(chip[:, ::-1])
+    return measured | _geometry(box, at) | {"chip": images.encode_jpeg(chip)}
+
+
+def _geometry(box: geometry.Box, at: geometry.Points) -> dict[str, Any]:
+    eyes = geometry.eye_centres(at)
+    head = pose.head_pose(at)
+    return {
+        "face_box": list(box),
+        "landmarks": at.ravel().tolist(),
+        "pupils": eyes.ravel().tolist(),
+        "pupil_px": geometry.distance(eyes[0], eyes[1]),
+        "yaw_deg": head.yaw_deg,
+        "pitch_deg": head.pitch_deg,
+        "roll_deg": head.roll_deg,
+        "alignment_residual": pose.alignment_residual(at),
+    }
+
+
+def decide(row: Row, scores: Row, limits: Limits) -> Row | Drop:
+    """The first rule that a picture breaks, from the plainest to the subtlest; else the row with its scores."""
+    if scores["fault"] is not None:
+        return Drop(scores["fault"], detail=scores["fault_detail"])
+    s = scores
+    rules = (  # reason, measured, limit, +1: at most, -1: at least
+        ("several_faces", s["rival_area"], limits.max_rival_area, 1),
+        ("too_small", s["pupil_px"], limits.min_pupil_px, -1),
+        ("yaw", abs(s["yaw_deg"]), limits.max_yaw_deg, 1),
+        ("pitch", abs(s["pitch_deg"]), limits.max_pitch_deg, 1),
+        ("asymmetric", s["alignment_residual"], limits.max_alignment_residual, 1),
+        ("monochrome", s["colourfulness"], limits.min_colourfulness, -1),
+        ("uneven_light", s["light_imbalance"], limits.max_light_imbalance, 1),
+        ("shadow", s["light_contrast"], limits.max_light_contrast, 1),
+    )
+    for reason, value, limit, side in rules:
+        if limit is not None and side * (value - limit) > 0.0:
+            return Drop(reason, value, limit)
+    return row | scores
+
+
+def weights(scoring: Scoring) -> tuple[str, ...]:
+    """The weight files of the chosen detector and landmarker."""
+    return detect.WEIGHTS[scoring.detector] + landmark.WEIGHTS[scoring.detector]
+
+
+STAGE = RowStage(
+    name="landmarks",
+    reads=CRAWL,
+    writes=LANDMARKS,
+    scores=FACE_SCORES,
+    scoring=Scoring,
+    limits=Limits,
+    score=score,
+    decide=decide,
+    depends=("sha256",),
+    payload=(("crawl", "image"),),
+    weights=weights,
+)

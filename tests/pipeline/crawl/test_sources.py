@@ -1,0 +1,189 @@
+"""Sources: every kind of list says the same thing, and no listed address vanishes silently."""
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manifests.errors import DataError, Missing
+from pipeline.crawl.content import Picture, read
+from pipeline.crawl.sources import BadAddress, canonical_url, file_of, from_folder, from_url_list, source_of
+from pipeline.identities import Identities, Identity
+from pipeline.names import row_id
+
+from .webserver import jpeg
+
+PEOPLE = Identities({"id10001": Identity("id10001", "A.J._Buckley", "m", "Ireland", "dev", "vox1", 0)})
+ENTRIES = [
+    {"identity_id": "id10001", "url": "https://example.org/a.jpg", "licence": "CC0", "page": "https://example.org/p"},
+    {"identity_id": "A.J. Buckley", "url": "https://example.org/b.jpg", "licence": "", "page": ""},
+    {"identity_id": "stranger", "url": "https://example.org/c,d.jpg", "licence": "CC BY 4.0", "page": ""},
+]
+
+
+def write_list(folder: Path, kind: str, entries: list[dict[str, str]]) -> Path:
+    path = folder / f"list.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(entries), path)
+    elif kind == "jsonl":
+        path.write_text("\n".join(json.dumps(entry) for entry in entries) + "\n")
+    else:
+        cells = [list(entries[0]), *(list(entry.values()) for entry in entries)]
+        mark = {"csv": ",", "tsv": "\t"}[kind]
+        path.write_text("\ufeff" + "\n".join(mark.join(f'"{cell}"' for cell in row) for row in cells) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_every_kind_of_list_gives_the_same_rows(tmp_path, kind):
+    rows = from_url_list(write_list(tmp_path, kind, ENTRIES), PEOPLE)
+    assert [row["identity_id"] for row in rows] == ["id10001", "id10001", "stranger"]
+    assert rows[0] == {
+        "identity_id": "id10001", "name": "A.J._Buckley", "gender": "m", "nationality": "Ireland",
+        "row_id": row_id("id10001", "https://example.org/a.jpg"), "source": "https://example.org/a.jpg",
+        "licence": "CC0", "page": "https://example.org/p", "fault": None, "fault_detail": None,
+    }  # fmt: skip
+    assert (rows[1]["licence"], rows[1]["page"]) == (None, None)
+    assert rows[2]["source"] == "https://example.org/c,d.jpg"
+
+
+def test_licence_and_page_may_be_absent(tmp_path):
+    path = write_list(tmp_path, "csv", [{"identity_id": "a", "url": "http://example.org/"}])
+    assert from_url_list(path, PEOPLE)[0]["licence"] is None
+
+
+def test_the_second_listing_of_an_address_is_a_fault_that_names_the_first(tmp_path):
+    spellings = ["http://example.org/a", "HTTP://EXAMPLE.org:80/a#top", "http://example.org/b/../a"]
+    entries = [{"identity_id": "ann", "url": url} for url in spellings] + [{"identity_id": "bob", "url": spellings[0]}]
+    rows = from_url_list(write_list(tmp_path, "csv", entries), PEOPLE)
+    assert [row["fault"] for row in rows] == [None, "duplicate_address", "duplicate_address", None]
+    assert rows[0]["row_id"] in rows[1]["fault_detail"]
+    assert len({row["row_id"] for row in rows}) == 4
+
+
+def test_bad_addresses_are_rows_with_a_reason(tmp_path):
+    bad = [
+        "", "not a url", "ftp://example.org/a", "javascript:alert(1)", "http://", "http://me:pw@example.org/",
+        "http://example.org/" + "a" * 9000, "http://exa mple.org/", "http://[::1", "http://[fe80::1%25eth0]/", "/a.jpg",
+    ]  # fmt: skip
+    rows = from_url_list(write_list(tmp_path, "jsonl", [{"identity_id": "ann", "url": url} for url in bad]), PEOPLE)
+    assert {row["fault"] for row in rows} == {"bad_address"}
+    assert all(row["fault_detail"] for row in rows)
+    assert len({row["row_id"] for row in rows}) == len(bad)
+
+
+def test_hostile_cells_can_be_stored(tmp_path):
+    nasty = "http://example.org/\ud800\0\u202e"
+    entry = {"identity_id": "../../etc\0", "url": nasty, "licence": "<b>\0", "page": "\ud800"}
+    (row,) = from_url_list(write_list(tmp_path, "jsonl", [entry]), PEOPLE)
+    pa.Table.from_pylist([row])
+    assert "/" not in row["identity_id"]
+
+
+def test_rows_without_identity_are_errors_with_their_lines(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("identity_id,url\nann,http://example.org/\n,http://example.org/b\n  ,http://example.org/c\n")
+    with pytest.raises(DataError) as caught:
+        from_url_list(path, PEOPLE)
+    assert "list.csv:3" in str(caught.value)
+    assert "list.csv:4" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.csv", b"person,address\n"),
+        ("list.csv", b""),
+        ("list.csv", b"identity_id,url\n\xff,\xfe\n"),
+        ("list.jsonl", b"{broken\n"),
+        ("list.jsonl", b"[1]\n"),
+        ("list.jsonl", b"[" * 100_000),
+        ("list.parquet", b"PAR1 no"),
+        ("list.txt", b"identity_id,url\n"),
+    ],
+)
+def test_what_is_no_list_is_a_data_error(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match="list"):
+        from_url_list(tmp_path / name, PEOPLE)
+
+
+def test_an_absent_list_or_folder_is_missing(tmp_path):
+    with pytest.raises(Missing, match=r"nowhere\.csv"):
+        from_url_list(tmp_path / "nowhere.csv", PEOPLE)
+    with pytest.raises(Missing, match="nowhere"):
+        from_folder(tmp_path / "nowhere", PEOPLE)
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("HTTP://Example.ORG:80/a/../b%7ec%2f?x=1&y=#frag", "http://example.org/b~c%2F?x=1&y="),
+        ("https://münchen.example/ä ö.jpg", "https://xn--mnchen-3ya.example/%C3%A4%20%C3%B6.jpg"),
+        (" https://example.org:443 ", "https://example.org/"),
+        ("http://example.org.:8080/%41%2d%5f", "http://example.org:8080/A-_"),
+        ("http://[::1]:8/x", "http://[::1]:8/x"),
+    ],
+)
+def test_canonical_addresses(text, canonical):
+    assert canonical_url(text) == canonical
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_canonical_addresses_are_ascii_and_their_own_canonical_form(path, query):
+    try:
+        once = canonical_url(f"http://example.org/{path}?{query}")
+    except BadAddress:
+        return
+    assert canonical_url(once) == once
+    assert once.isascii()
+    assert once.isprintable()
+
+
+def test_a_folder_is_listed_in_order_and_hidden_files_are_left_out(tmp_path):
+    for name in ("b/2.jpg", "b/1.jpg", "a/x y.jpg", "a/.DS_Store", ".cache/1.jpg", "loose.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(jpeg())
+    rows = from_folder(tmp_path, PEOPLE)
+    assert [row["source"] for row in rows] == ["a/x%20y.jpg", "b/1.jpg", "b/2.jpg"]
+    assert [row["identity_id"] for row in rows] == ["a", "b", "b"]
+    assert file_of(tmp_path, rows[0]["source"]) == tmp_path / "a" / "x y.jpg"
+
+
+def test_file_names_in_any_bytes_come_back_to_their_file(tmp_path):
+    name = os.fsdecode(b"p\xff\n%2e \xc3\xa4?.jpg")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / name).write_bytes(jpeg(7))
+    (row,) = from_folder(tmp_path, PEOPLE)
+    assert row["source"].isascii()
+    path = file_of(tmp_path, row["source"])
+    assert path is not None
+    assert path.read_bytes() == jpeg(7)
+
+
+def test_a_source_never_leads_out_of_its_folder(tmp_path):
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    (tmp_path / "out.jpg").write_bytes(jpeg())
+    (tmp_path / "in" / "a" / "link.jpg").symlink_to(tmp_path / "out.jpg")
+    for source in ("../out.jpg", "%2e%2e/out.jpg", "a/../../out.jpg", "/etc/passwd", source_of(Path("a/link.jpg"))):
+        assert file_of(tmp_path / "in", source) is None
+
+
+def test_a_local_picture_is_judged_like_a_fetched_one(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg(8))
+    got = read(path, 10_000, 10_000)
+    assert isinstance(got, Picture)
+    assert got.data == jpeg(8)
+    reasons = [read(path, 10, 10_000), read(path, 10_000, 10), read(tmp_path / "b.jpg", 10, 10)]
+    path.write_bytes(b"<html>")
+    reasons.append(read(path, 10_000, 10_000))
+    assert [drop.reason for drop in reasons if not isinstance(drop, Picture)] == [
+        "too_large", "too_many_pixels", "unreadable_file", "not_a_picture",
+    ]  # fmt: skip
