@@ -3,25 +3,31 @@
 import base64
 import hashlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pipeline.images import decode
 
 THUMBNAIL_SIDE = 224  # pixels
+_OUTLINE = (64, 224, 176)
 
 
-def thumbnail(data: bytes, max_pixels: int, side: int = THUMBNAIL_SIDE) -> str:
+def thumbnail(data: bytes, max_pixels: int, side: int = THUMBNAIL_SIDE, box: Sequence[float] | None = None) -> str:
     """A square JPEG of a picture as base64, the picture centred on white.
 
-    Raises pipeline.images.Unreadable as `decode` does.
+    `box` (left, top, right, bottom in pixels of the picture) is outlined. Raises pipeline.images.Unreadable as
+    `decode` does.
     """
-    small = Image.fromarray(np.asarray(decode(data, max_pixels)))
+    small = Image.fromarray(decode(data, max_pixels))
+    width = small.width
     small.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
+    if box is not None:
+        left, top, right, bottom = (edge * small.width / width for edge in box)
+        ImageDraw.Draw(small).rectangle((left, top, max(left, right), max(top, bottom)), outline=_OUTLINE, width=2)
     square = Image.new("RGB", (side, side), (255, 255, 255))
     square.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
     out = io.BytesIO()

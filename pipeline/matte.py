@@ -18,9 +18,11 @@ _GRABCUT_SIDE = 256  # pixels: a graph cut costs more than its number of pixels
 _GRABCUT_ROUNDS = 3
 _SURE = 0.97  # probability beyond which the network is not doubted
 _BAND_SHARE = 0.05  # of the side: how far from the network's outline the true one may lie
-_NETWORK_WEIGHT = 0.6  # of the network against the graph cut, which is either 0 or 1
-_SMOOTH_SHARE = 0.012  # of the side: window of the guided filter
-_SMOOTH_EPSILON = 4e-4  # of squared 0..1 colour: weaker edges than its root are no edges
+_NETWORK_WEIGHT = 0.6  # of the network, against the graph cut
+_SETTLE_SHARE = 0.05  # of the side: radius of the guided filter that moves the outline
+_SOFT_SHARE = 0.012  # of the side: radius of the guided filter that softens it
+_EPSILON = 4e-4  # of squared 0..1 colour: weaker edges than its root are no edges
+_GAP_SHARE = 0.02  # of the side: half the gap across which parts still hang together
 _HOLE_SHARE = 0.01  # of the person's area: larger holes are true gaps, under an arm
 _EDGE_SHARE = 0.03  # of the side: what counts as near the outline
 _CUT_OFF = 0.04  # of the matte at both ends: haze is background, almost solid is solid
@@ -29,14 +31,17 @@ _CUT_OFF = 0.04  # of the matte at both ends: haze is background, almost solid i
 def refine(pixels: Pixels, probability: Matte, face: Mask) -> Matte:
     """Fit the network's soft outline to the edges of the picture.
 
-    A graph cut (GrabCut, Rother et al. 2004) decides within a band around the network's outline, unless the
-    network is sure; the outline found is softened along the picture's edges by a guided filter (He et al. 2013).
-    Holes are closed, and what does not hang together with `face` (height x width, bool) is left out.
+    The network and a graph cut (GrabCut, Rother et al. 2004) within a band around its outline are averaged, and a
+    guided filter (He et al. 2013) pulls the average onto the picture's edges: that settles who is in. Holes are
+    closed, and what does not hang together with `face` (height x width, bool) is left out. A second, narrow guided
+    filter makes the outline soft where the picture is.
     """
+    guide = pixels.astype(np.float32) / 255
+    side = max(probability.shape)
     mixed = _NETWORK_WEIGHT * probability + (1 - _NETWORK_WEIGHT) * _graph_cut(pixels, probability)
-    solid = without_holes(_connected(mixed > 0.5, face), _HOLE_SHARE)
-    radius = max(1, round(_SMOOTH_SHARE * max(solid.shape)))
-    soft = guided_filter(pixels.astype(np.float32) / 255, solid.astype(np.float32), radius, _SMOOTH_EPSILON)
+    settled = guided_filter(guide, mixed, round(_SETTLE_SHARE * side), _EPSILON) > 0.5
+    solid = without_holes(_connected(settled, face), _HOLE_SHARE).astype(np.float32)
+    soft = guided_filter(guide, solid, round(_SOFT_SHARE * side), _EPSILON)
     return np.asarray(np.clip((soft - _CUT_OFF) / (1 - 2 * _CUT_OFF), 0.0, 1.0), dtype=np.float32)
 
 
@@ -49,8 +54,8 @@ def _graph_cut(pixels: Pixels, probability: Matte) -> Matte:
     p = cv2.resize(probability, size, interpolation=cv2.INTER_AREA)
     person = (p > 0.5).astype(np.uint8)
     reach = _disc(_BAND_SHARE * max(size))
-    sure_person = (cv2.erode(person, reach) > 0) & (p > 0.5) | (p > _SURE) & (cv2.erode(person, _disc(2)) > 0)
-    sure_background = (cv2.dilate(person, reach) == 0) & (p < 0.5)
+    sure_person = (cv2.erode(person, reach) > 0) | (p > _SURE)
+    sure_background = cv2.dilate(person, reach) == 0
     labels = np.where(person > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[sure_person], labels[sure_background] = cv2.GC_FGD, cv2.GC_BGD
     if not (labels & 1).any() or (labels & 1).all():
@@ -68,16 +73,17 @@ def _disc(radius: float) -> NDArray[np.uint8]:
 
 
 def _connected(mask: Mask, face: Mask) -> Mask:
-    """The parts of a mask that touch the face; the largest part where none does."""
-    count, labels, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    """The parts of a mask that touch the face, or nearly touch what does; the largest part where none does."""
+    # A collar or a scarf may cut the head from the shoulders: small gaps do not count.
+    joined = cv2.dilate(mask.astype(np.uint8), _disc(_GAP_SHARE * max(mask.shape)))
+    count, labels, facts, _ = cv2.connectedComponentsWithStats(joined, connectivity=4)
     if count == 1:
         return mask
     touched = np.zeros(count, dtype=bool)
-    touched[np.unique(labels[face])] = True
-    touched[0] = False
+    touched[np.unique(labels[face & mask])] = True
     if not touched.any():
         touched[1 + int(facts[1:, cv2.CC_STAT_AREA].argmax())] = True
-    kept: Mask = touched[labels]
+    kept: Mask = mask & touched[labels]
     return kept
 
 

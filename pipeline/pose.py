@@ -23,11 +23,21 @@ _RIGHT_HALF_MM: Final = {
     51: (0, 58, -21), 52: (6, 57, -20), 53: (16, 60, -14), 54: (26, 65, -3),  # upper lip
 }  # fmt: skip
 
+# The topmost jaw landmarks, beside the ears: far behind the eyes, so that they rise and fall as the head nods, and
+# expression leaves them alone. They slide along the outline a little; this depth makes up for it.
+_EAR_RIGHT, _EAR_RIGHT_MM = 16, (70, 4, 60)
+
 CAMERA_MM: Final = 1500.0  # a portrait's usual distance; the pose of near-frontal faces hardly depends on it
 
-# What a face held level measures with these landmarks and this model: the zero of pitch. Measured as the median
-# error against the AFLW2000-3D pose annotation of faces within 40 degrees of yaw, dlib landmarks.
-LEVEL_PITCH_DEG: Final = 3.0
+# What a level, neutral face measures: the zero of pitch. The median error was 2.2 degrees on the AFLW2000-3D faces
+# within 40 degrees of yaw and 1.5 on rendered heads of known pitch; people told to look ahead gave -0.1 (dlib).
+LEVEL_PITCH_DEG: Final = 1.0
+
+# Faces differ in length, and a long face looks like a turned one. So the model may stretch: a priori by this standard
+# deviation, against landmarks placed with this error (share of the pupil distance).
+_STRETCH_SD, _LANDMARK_SD = 0.08, 0.03
+_STRETCH_STEP: Final = 0.1  # of the parabola through three stretches
+_MAX_STRETCH: Final = 0.3
 
 
 def _model() -> tuple[list[int], NDArray[np.float64]]:
@@ -38,6 +48,8 @@ def _model() -> tuple[list[int], NDArray[np.float64]]:
 
 
 USED, MODEL_MM = _model()
+_EARS = [_EAR_RIGHT, MIRRORED[_EAR_RIGHT]]
+_EARS_MM = np.array([_EAR_RIGHT_MM, _EAR_RIGHT_MM]) * [[1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +65,61 @@ class Pose:
     roll_deg: float  # positive clockwise in the picture
 
 
-def _solve(at: Points) -> NDArray[np.float64]:
-    """Rotation matrix, model to camera, from the landmarks `USED`."""
+def _solve(at: Points, model_mm: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Rotation matrix, model to camera, that best projects the model onto the points, and the sum of squares left."""
     # The camera looks at the face itself and its focal length follows the face's size: so the pose is the one seen
     # along the line of sight, and neither cropping, shifting nor resizing the picture changes it.
     centre = at.mean(axis=0)
-    focal_px = CAMERA_MM * np.linalg.norm(np.ptp(at, axis=0)) / np.linalg.norm(np.ptp(MODEL_MM[:, :2], axis=0))
+    focal_px = CAMERA_MM * np.linalg.norm(np.ptp(at, axis=0)) / np.linalg.norm(np.ptp(model_mm[:, :2], axis=0))
     camera = np.array([[focal_px, 0.0, centre[0]], [0.0, focal_px, centre[1]], [0.0, 0.0, 1.0]])
     # Starting from an upright frontal face keeps the solver out of the mirrored minimum behind the camera.
     start = np.zeros((3, 1)), np.array([[0.0], [0.0], [CAMERA_MM]])
-    _, turn, _ = cv2.solvePnP(
-        MODEL_MM, at[:, None, :], camera, None, *start, useExtrinsicGuess=True, flags=cv2.SOLVEPNP_ITERATIVE
+    _, turn, shift = cv2.solvePnP(
+        model_mm, at[:, None, :], camera, None, *start, useExtrinsicGuess=True, flags=cv2.SOLVEPNP_ITERATIVE
     )
-    return np.asarray(cv2.Rodrigues(turn)[0], dtype=np.float64)
+    projected = cv2.projectPoints(model_mm, turn, shift, camera, None)[0][:, 0]
+    return np.asarray(cv2.Rodrigues(turn)[0], dtype=np.float64), float(((projected - at) ** 2).sum())
 
 
-def _angles(landmarks: Points) -> NDArray[np.float64]:
+def _stretched(model_mm: NDArray[np.float64], stretch: float) -> NDArray[np.float64]:
+    return model_mm * (1.0, 1.0 + stretch, 1.0)
+
+
+def _best_stretch(at: Points, pupil_px: float) -> float:
+    """Most probable stretch of the model: the lowest point of a parabola through three."""
+
+    def cost(stretch: float) -> float:
+        _, squares = _solve(at[USED], _stretched(MODEL_MM, stretch))
+        return squares / (_LANDMARK_SD * pupil_px) ** 2 + (stretch / _STRETCH_SD) ** 2
+
+    low, middle, high = cost(-_STRETCH_STEP), cost(0.0), cost(_STRETCH_STEP)
+    bend = max(low - 2.0 * middle + high, 1e-9)
+    return max(-_MAX_STRETCH, min(_MAX_STRETCH, 0.5 * _STRETCH_STEP * (low - high) / bend))
+
+
+def _angles(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
     """Yaw, pitch and roll in degrees of R = Rx(pitch) Ry(yaw) Rz(roll)."""
-    # The eyes are levelled before solving and the tilt put back after: the solver starts near its answer.
-    eyes = geometry.eye_centres(landmarks)
-    dx, dy = eyes[1] - eyes[0]
-    c, s = np.array([dx, dy]) / math.hypot(dx, dy)
-    rotation = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    rotation = rotation @ _solve(landmarks[USED] @ rotation[:2, :2])
     yaw = math.asin(max(-1.0, min(1.0, -rotation[0, 2])))
     pitch = math.atan2(rotation[1, 2], rotation[2, 2])
     roll = math.atan2(-rotation[0, 1], rotation[0, 0])
     return np.degrees([yaw, pitch, roll])
+
+
+def _one_side(landmarks: Points) -> NDArray[np.float64]:
+    """Yaw, pitch and roll of the landmarks as they are."""
+    # The eyes are levelled before solving and the tilt put back after: the solver starts near its answer.
+    eyes = geometry.eye_centres(landmarks)
+    dx, dy = eyes[1] - eyes[0]
+    pupil_px = math.hypot(dx, dy)
+    c, s = dx / pupil_px, dy / pupil_px
+    tilt = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    level = landmarks @ tilt[:2, :2]
+    stretch = _best_stretch(level, pupil_px)
+    rigid = _angles(tilt @ _solve(level[USED], _stretched(MODEL_MM, stretch))[0])
+    with_ears = np.concatenate([MODEL_MM, _EARS_MM])
+    eared = _angles(tilt @ _solve(level[USED + _EARS], _stretched(with_ears, stretch))[0])
+    # The ear points would spoil the yaw of a turned head; for pitch they count half.
+    return np.array([rigid[0], 0.5 * (rigid[1] + eared[1]), rigid[2]])
 
 
 def head_pose(landmarks: ArrayLike) -> Pose:
@@ -89,7 +129,7 @@ def head_pose(landmarks: ArrayLike) -> Pose:
     solved and averaged, so that mirrored landmarks give the mirrored pose.
     """
     at = geometry.points(landmarks)
-    yaw, pitch, roll = 0.5 * (_angles(at) + _angles(geometry.mirror(at, 1.0)) * (-1.0, 1.0, -1.0))
+    yaw, pitch, roll = 0.5 * (_one_side(at) + _one_side(geometry.mirror(at, 1.0)) * (-1.0, 1.0, -1.0))
     return Pose(float(yaw), float(pitch) - LEVEL_PITCH_DEG, float(roll))
 
 

@@ -49,7 +49,9 @@ class StageProgress:
         seconds = time.monotonic() - self._start
         again = f", {skipped} shards were up to date" if skipped else ""
         self._console.print(
-            f"{self._stage:<10} {self._note(given, kept, reasons)} in {seconds:.1f} s{again}", highlight=False
+            f"{self._stage:<10} {self._note(given, kept, reasons)} in {seconds:.1f} s{again}",
+            highlight=False,
+            soft_wrap=True,
         )
 
     def _note(self, given: int, kept: int, reasons: Counter[str]) -> str:

@@ -69,7 +69,7 @@ def run_row_shard(task: RowTask) -> Outcome:
         {"scoring": scoring_key, "limits": asdict(task.limits), "inputs": inputs, "code": _code(stage.decide)}
     )
     finished = _finished(task.context, stage.name, task.shard, key)
-    if finished is not None:
+    if finished is not None and _has_key(data / stage.scores.name / task.shard, scoring_key):
         return finished
     rows = table.read_rows(source, _plain(stage.reads))
     scores, failures = _scores(task, rows, scoring_key)
@@ -132,17 +132,19 @@ def _kept_and_drops(context: Context, stage: str, shard: str) -> tuple[Path, Pat
 
 def _finished(context: Context, stage: str, shard: str, key: str) -> Outcome | None:
     """The outcome of a shard whose two files both carry `key`; None where it must be (re)made."""
-    for path in _kept_and_drops(context, stage, shard):
-        if not path.exists():
-            return None
-    try:
-        records = [table.provenance(path) for path in _kept_and_drops(context, stage, shard)]
-    except DataError:
-        return None  # a damaged file is not finished: it is made again
-    if any(record.get("key") != key for record in records):
+    paths = _kept_and_drops(context, stage, shard)
+    if not all(_has_key(path, key) for path in paths):
         return None
-    counts = records[0]["counts"]
+    counts = table.provenance(paths[0])["counts"]
     return Outcome(counts["input"], counts["kept"], counts["reasons"], skipped=True)
+
+
+def _has_key(path: Path, key: str) -> bool:
+    """Whether a file is whole and was made from what `key` says; a damaged one is simply made again."""
+    try:
+        return path.exists() and table.provenance(path).get("key") == key
+    except DataError:
+        return False
 
 
 def _input_key(row: Row, depends: Sequence[str]) -> str:
@@ -160,7 +162,8 @@ def _scores(task: RowTask, rows: list[Row], scoring_key: str) -> tuple[dict[str,
     scored = rows if stage.score_all is None else table.read_rows(data / stage.score_all.name / task.shard)
     keys = {row["row_id"]: _input_key(row, stage.depends) for row in scored}
     path = data / stage.scores.name / task.shard
-    cached = _cached(path, scoring_key)
+    found = _cached(path, scoring_key)
+    cached = found or {}
     scores = {i: cached[i] for i, key in keys.items() if i in cached and cached[i][_INPUT_KEY.name] == key}
     failures: dict[str, Drop] = {}
     todo = [row for row in scored if row["row_id"] not in scores]
@@ -174,7 +177,7 @@ def _scores(task: RowTask, rows: list[Row], scoring_key: str) -> tuple[dict[str,
             failures[row_id] = _failure()
             continue
         scores[row_id] = {**values, "row_id": row_id, _INPUT_KEY.name: keys[row_id]}
-    if todo or len(scores) != len(cached):
+    if found is None or todo or len(scores) != len(cached):
         ordered = [scores[i] for i in keys if i in scores]
         record = {"stage": stage.name, "key": scoring_key, "settings": asdict(task.scoring), "weights": task.weights}
         writes = replace(stage.scores, columns=(*stage.scores.columns, _INPUT_KEY))
@@ -182,16 +185,14 @@ def _scores(task: RowTask, rows: list[Row], scoring_key: str) -> tuple[dict[str,
     return scores, failures
 
 
-def _cached(path: Path, scoring_key: str) -> dict[str, Row]:
-    """Cached scores by row_id; none where the file is absent, damaged, or made by other networks or settings."""
-    if not path.exists():
-        return {}
+def _cached(path: Path, scoring_key: str) -> dict[str, Row] | None:
+    """Cached scores by row_id; None where the file is absent, damaged, or made by other networks or settings."""
+    if not _has_key(path, scoring_key):
+        return None
     try:
-        if table.provenance(path).get("key") != scoring_key:
-            return {}
         return {row["row_id"]: row for row in table.read_rows(path)}
     except DataError:
-        return {}
+        return None
 
 
 def _with_payload(task: RowTask, rows: Sequence[Row]) -> Iterator[Row]:

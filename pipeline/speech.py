@@ -141,7 +141,7 @@ def _to_mono_16k(channels: NDArray[Any], rate: int) -> Samples:
     if not np.isfinite(mono).all():
         raise Unreadable("not_finite", "NaN or infinite samples")
     if rate != SAMPLE_RATE:
-        import soxr  # seldom needed
+        import soxr  # type: ignore[import-untyped]  # seldom needed
 
         mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
     if len(mono) == 0:

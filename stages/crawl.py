@@ -37,6 +37,8 @@ class Settings(FetchLimits):
     source: Literal["demo", "urls", "folder"] = "demo"
     urls: Path | None = None  # source `urls`: a csv, tsv, jsonl or parquet list with identity_id, url
     serve_folder: Path | None = None  # source `urls`: or a folder <identity>/*, listed and served on loopback
+    # of serve_folder: <identity>/* below these only; files directly in one belong to an identity of its name
+    serve_only: tuple[str, ...] = ()
     folder: Path | None = None  # source `folder`: <identity>/*, read directly
     metadata: tuple[Path, ...] = ()  # who the identities are: VoxCeleb metadata as published, or identity_id,name,...
     demo_folder: Path = Path("demo")  # source `demo`: where the synthetic world is, or will be made
@@ -106,19 +108,21 @@ def list_rows(settings: Settings, context: Context) -> list[Row]:
         return from_url_list(demo.url_list(settings.demo_folder), people)
     people = identities.load(settings.metadata)
     if settings.serve_folder:
-        return from_url_list(_list_folder(settings.serve_folder, context.paths.data / URL_LIST), people)
+        list_file = context.paths.data / URL_LIST
+        return from_url_list(_list_folder(settings.serve_folder, settings.serve_only, list_file), people)
     if settings.urls:
         return from_url_list(settings.urls, people)
     assert settings.folder  # Settings sees to it
     return from_folder(settings.folder, people)
 
 
-def _list_folder(folder: Path, path: Path) -> Path:
+def _list_folder(folder: Path, only: Sequence[str], path: Path) -> Path:
     """Write the URL list of a folder that is served as PHOTOS_HOST."""
+    files = [file for part in only for file in files_of(folder / part, direct=True)] if only else files_of(folder)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("identity_id", "url"))
-    for file in files_of(folder):
+    for file in files:
         writer.writerow((clean(file.parent.name), f"http://{PHOTOS_HOST}/{source_of(file.relative_to(folder))}"))
     write_text(path, out.getvalue())
     return path

@@ -100,14 +100,14 @@ def from_folder(folder: Path, identities: Identities) -> list[Row]:
     return _named(_row(identities, file.parent.name, source_of(file.relative_to(folder))) for file in files_of(folder))
 
 
-def files_of(folder: Path) -> list[Path]:
-    """The files of `<folder>/<identity>/*`, sorted; hidden ones are left out."""
+def files_of(folder: Path, direct: bool = False) -> list[Path]:
+    """The files of `<folder>/<identity>/*`, and of `<folder>/*` where `direct`, sorted; hidden ones are left out."""
     if not folder.is_dir():
         raise Missing(f"no folder at {folder}: expected one with a folder of pictures for each identity")
     people = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     return [
         file
-        for person in people
+        for person in ([folder] if direct else []) + people
         for file in sorted(person.iterdir())
         if file.is_file() and not file.name.startswith(".")
     ]

@@ -23,6 +23,7 @@ from pipeline.images import Pixels
 WEIGHTS = "fer2013-mini-xception"
 SIDE = 64  # pixels, what the network reads
 CHIP_BOXES = 1.5  # side of a chip in sides of its face box
+CROP_BOXES = 1.2  # side of what the network sees; the best of 1.0 to 1.4 on real faces (benchmarks/emotion.py)
 _EPSILON = 1e-3  # of Keras's batch normalisation; torch's default is 1e-5
 _INITIAL, _WIDTHS, _CLASSES = 8, (16, 32, 64, 128), 7  # channels
 
@@ -175,19 +176,16 @@ def network() -> MiniXception:
     return read_keras(weights.path(WEIGHTS))
 
 
-def probabilities(chips: Pixels, crop: float = 1.0, mirror: bool = True) -> NDArray[np.float32]:
-    """Probabilities of each face's expressions, in the order of `manifests.schema.EMOTIONS`.
+def probabilities(chips: Pixels, crop: float = CROP_BOXES) -> NDArray[np.float32]:
+    """Probabilities of each face's expressions (n x 7 float32), in the order of `manifests.schema.EMOTIONS`.
 
-    `chips`: n x side x side x 3 uint8, squares of 1.5 times the face box. `crop`: side of the part that the
-    network sees, in face boxes. `mirror`: average with the mirrored picture, so that both get the same answer.
-    Returns n x 7 float32.
+    `chips`: n x side x side x 3 uint8, squares of CHIP_BOXES face boxes; `crop`: side, in face boxes, of the middle
+    part that the network sees. Averaged over picture and mirror image, so that both get the same answer.
     """
     faces = torch.from_numpy(np.stack([_prepare(chip, crop) for chip in chips]))
     with torch.inference_mode():
-        found = network()(faces)
-        if mirror:
-            found = (found + network()(faces.flip(-1))) / 2
-    return np.asarray(found.numpy(), dtype=np.float32)
+        here, mirrored = network()(torch.cat([faces, faces.flip(-1)])).chunk(2)
+    return np.asarray(((here + mirrored) / 2).numpy(), dtype=np.float32)
 
 
 def _prepare(chip: Pixels, crop: float) -> NDArray[np.float32]:

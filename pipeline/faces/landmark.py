@@ -69,7 +69,7 @@ def _fan(pixels: Pixels, box: Box) -> Points:
 
 def peaks(heat: NDArray[np.float32]) -> Points:
     """Where each heat map (n x height x width) is hottest, refined a quarter pixel towards its hotter neighbours."""
-    n, height, width = heat.shape
+    n, _, width = heat.shape
     y, x = np.divmod(heat.reshape(n, -1).argmax(axis=1), width)
     at = np.arange(n)
     padded = np.pad(heat, ((0, 0), (1, 1), (1, 1)), mode="edge")

@@ -1,6 +1,7 @@
 """Figures of the report as SVG text: one drawing for light pages, one for dark, the same bytes every time."""
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,10 @@ def _axes(title: str, theme: Theme, height_in: float = _HEIGHT_IN) -> tuple[Figu
 
 def _svg(figure: Figure) -> str:
     out = io.StringIO()
-    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        # Text stays text, so the reader's browser has the glyphs that our measuring font lacks.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return out.getvalue()
 
 

@@ -1,12 +1,12 @@
 """Pictures for the report: some that were kept, and for every reason some that were dropped."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from manifests import table
-from manifests.schema import ALIGN, CRAWL, REVIEW, WHITEN
+from manifests.schema import ALIGN, CRAWL, FACE_SCORES, REVIEW, WHITEN
 from pipeline.html import thumbnail
 from pipeline.images import Unreadable
 from pipeline.report.funnel import drop_files, kept_files
@@ -66,7 +66,10 @@ def _stage_reasons(data: Path, stage: str, most: int, max_pixels: int, side: int
     # Row ids are hashes: the first ones are a fair sample that does not change from run to run.
     picked = {reason: sorted(drops, key=lambda drop: drop["row_id"])[:most] for reason, drops in by_reason.items()}
     wanted = {drop["row_id"] for drops in picked.values() for drop in drops}
-    pictures = thumbnails(kept_files(data, _PICTURES[stage]), wanted, max_pixels, side) if stage in _PICTURES else {}
+    pictures: dict[str, str] = {}
+    if stage in _PICTURES:
+        boxes = _face_boxes(data, wanted) if _PICTURES[stage] == CRAWL.name else {}
+        pictures = thumbnails(kept_files(data, _PICTURES[stage]), wanted, max_pixels, side, boxes)
     return [
         Reason(
             stage,
@@ -90,7 +93,7 @@ def kept(data: Path, most: int, max_pixels: int, side: int) -> list[Sample]:
     ]
     picked = sorted(rows, key=lambda row: (row["rank"], row["row_id"]))[:most]
     files = kept_files(data, WHITEN.name)
-    pictures = thumbnails(files, {row["row_id"] for row in picked}, max_pixels, side)
+    pictures = thumbnails(files, {row["row_id"] for row in picked}, max_pixels, side, boxes={})
     return [
         Sample(
             row["identity_id"],
@@ -102,15 +105,24 @@ def kept(data: Path, most: int, max_pixels: int, side: int) -> list[Sample]:
     ]
 
 
-def thumbnails(files: Iterable[Path], wanted: set[str], max_pixels: int, side: int) -> dict[str, str]:
-    """row_id -> base64 JPEG of the wanted pictures that open; shards without any are not read through."""
+def _face_boxes(data: Path, wanted: set[str]) -> dict[str, list[float]]:
+    """row_id -> the main face that was found in the original picture."""
+    files = sorted((data / FACE_SCORES.name).glob("part-*.parquet"))
+    rows = [row for path in files for row in table.read_rows(path, ("row_id", "face_box"))]
+    return {row["row_id"]: row["face_box"] for row in rows if row["row_id"] in wanted and row["face_box"]}
+
+
+def thumbnails(
+    files: Iterable[Path], wanted: set[str], max_pixels: int, side: int, boxes: Mapping[str, list[float]]
+) -> dict[str, str]:
+    """row_id -> base64 JPEG of the wanted pictures that open, faces outlined where a box is given."""
     found: dict[str, str] = {}
     for path in files:
         if not wanted & set(table.read_table(path, ["row_id"]).column("row_id").to_pylist()):
-            continue
+            continue  # row ids alone are quick to read; a shard's pictures are not
         for row_id, payload in table.read_payload(path, ["image"], wanted):
             try:
-                found[row_id] = thumbnail(payload["image"], max_pixels, side)
+                found[row_id] = thumbnail(payload["image"], max_pixels, side, boxes.get(row_id))
             except Unreadable:  # it was dropped for that, and the caption says so
                 continue
     return found

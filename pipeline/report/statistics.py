@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from manifests import table
-from manifests.schema import MANIFEST, REVIEW, WHITEN
+from manifests.schema import FACE_SCORES, MANIFEST, REVIEW, WHITEN
 from manifests.validate import SPLITS
 from pipeline.report.funnel import StageYield, drop_files, funnel, kept_files
 from pipeline.review import decisions
@@ -159,7 +159,7 @@ def collect(data: Path, review: Path, stages: Sequence[str]) -> dict[str, Any]:
 
 def _histograms(data: Path, rows: Sequence[Row], reviewed: Sequence[Row]) -> dict[str, Histogram]:
     """What was measured on all pictures and recordings, and on those that stayed, by column."""
-    scored = _read(sorted((data / "scores" / "landmarks").glob("part-*.parquet")), [name for name, *_ in _HISTOGRAMS])
+    scored = _read(sorted((data / FACE_SCORES.name).glob("part-*.parquet")), [name for name, *_ in _HISTOGRAMS])
     found = {
         name: histogram(title, unit, (least, most, bins), _column(scored, name), _column(reviewed, name))
         for name, title, unit, least, most, bins in _HISTOGRAMS

@@ -28,7 +28,8 @@ def hints(stats: Mapping[str, Any]) -> list[str]:
     stale = stats["decisions"]["stale"] + stats["decisions"]["unknown"]
     if stale:
         found.append(f"Human decisions about pictures that have changed or are gone: {stale:,}; they do not count.")
-    filters = [entry for entry in stats["funnel"] if entry["input"] and entry["stage"] not in ("crawl", "manifest")]
+    no_filters = {"crawl", "manifest"} | ({"review"} if waiting else set())
+    filters = [entry for entry in stats["funnel"] if entry["input"] and entry["stage"] not in no_filters]
     worst = min(filters, key=lambda entry: (entry["share"], entry["stage"]), default=None)
     if worst is not None and worst["reasons"]:
         reason, count = next(iter(worst["reasons"].items()))

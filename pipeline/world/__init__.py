@@ -1,1 +1,1 @@
-"""The synthetic world: invented people, their photographs and voices, planted defects, and the truth about all of it."""
+"""The synthetic world: invented people, their photographs and voices, planted defects, and the truth."""

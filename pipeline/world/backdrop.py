@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.world.canvas import linear
+
 
 def backdrop(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float32]:
     """Return a cluttered background as linear RGB, (3, height, width)."""
@@ -19,10 +21,10 @@ def backdrop(rng: np.random.Generator, width: int, height: int) -> NDArray[np.fl
     if kind:
         for _ in range(int(rng.integers(8, 40))):
             _thing(picture, rng, int(kind))
-    picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.6, 6.0)))
-    large = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
-    table = ((np.arange(256, dtype=np.float32) / 255.0) ** 2.2).astype(np.float32)
-    return table[large.transpose(2, 0, 1)]
+    soft = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.6, 6.0)))
+    large = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
+    light: NDArray[np.float32] = linear(np.arange(256))[large.transpose(2, 0, 1)]
+    return light
 
 
 def _thing(picture: NDArray[np.uint8], rng: np.random.Generator, kind: int) -> None:

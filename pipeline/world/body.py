@@ -3,11 +3,20 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.world.canvas import Paint, cloud, linear
 from pipeline.world.head import Anatomy, Field, bump, sweep
-from pipeline.world.skin import Paint, cloud, linear
 
 _CLOTHES = np.array(
-    [[28, 32, 44], [70, 78, 92], [150, 42, 46], [36, 74, 112], [226, 224, 218], [42, 84, 62], [196, 164, 96], [96, 60, 96]]
+    [
+        [28, 32, 44],
+        [70, 78, 92],
+        [150, 42, 46],
+        [36, 74, 112],
+        [226, 224, 218],
+        [42, 84, 62],
+        [196, 164, 96],
+        [96, 60, 96],
+    ]
 )
 
 
@@ -15,7 +24,12 @@ def neck_surface(a: Anatomy, azimuth: Field) -> NDArray[np.float32]:
     """Return the neck, points (3, rows, columns) in mm, in the frame of the shoulders."""
     half = (55.0 if a.male else 46.0) * (0.6 + 0.4 * a.widen) * (0.75 + 0.25 * a.jaw)
     low = a.chin_y + 62.0
-    rows = [(30.0, half, -25.0, 50.0), (a.chin_y, half * 0.97, -22.0, 50.0), (low - 20.0, half * 1.05, -22.0, 56.0), (low, half * 1.4, -25.0, 66.0)]
+    rows = [
+        (30.0, half, -25.0, 50.0),
+        (a.chin_y, half * 0.97, -22.0, 50.0),
+        (low - 20.0, half * 1.05, -22.0, 56.0),
+        (low, half * 1.4, -25.0, 66.0),
+    ]
     return sweep(np.array(rows), 50, azimuth)
 
 
@@ -35,7 +49,7 @@ def torso_surface(a: Anatomy, azimuth: Field) -> NDArray[np.float32]:
 
 
 def ear_surface(a: Anatomy, sign: float) -> NDArray[np.float32]:
-    """Return one ear (sign -1: left in the picture) as a flattened dome, points (3, rows, columns) in mm, head frame."""
+    """Return one ear (sign -1: left in the picture) as a flattened dome, points (3, rows, columns), head frame, mm."""
     v, u = np.meshgrid(np.linspace(0.02, 0.98, 30), np.linspace(-0.5, 0.5, 24), indexing="ij")
     polar, turn = np.pi * v, np.pi * u
     out = np.sin(polar) * np.cos(turn)
@@ -49,10 +63,12 @@ def ear_surface(a: Anatomy, sign: float) -> NDArray[np.float32]:
 
 def ear_paint(shape: tuple[int, int], skin: Paint) -> Paint:
     """Skin, redder, with the dark shell of the ear in the middle."""
-    v, u = np.meshgrid(np.linspace(-1, 1, shape[0], dtype=np.float32), np.linspace(-1, 1, shape[1], dtype=np.float32), indexing="ij")
+    down, across = (np.linspace(-1.0, 1.0, size, dtype=np.float32) for size in shape)
+    v, u = np.meshgrid(down, across, indexing="ij")
     shell = np.exp(-0.5 * (((np.hypot(u, v * 0.9) - 0.42) / 0.16) ** 2))
     tone = skin * np.array([0.98, 0.84, 0.82], np.float32)
-    return (tone[:, None, None] * (1.0 - 0.45 * shell)).astype(np.float32)
+    paint: Paint = (tone[:, None, None] * (1.0 - 0.45 * shell)).astype(np.float32)
+    return paint
 
 
 def neck_paint(points: NDArray[np.float32], a: Anatomy, skin: Paint) -> Paint:
@@ -60,7 +76,8 @@ def neck_paint(points: NDArray[np.float32], a: Anatomy, skin: Paint) -> Paint:
     y = points[1]
     shadow = np.clip((a.chin_y + 42.0 - y) / 34.0, 0.0, 1.0)
     sinew = 0.10 * np.exp(-0.5 * ((np.abs(points[0]) - 18.0 - 0.25 * (a.chin_y + 62.0 - y)) / 5.0) ** 2)
-    return (skin[:, None, None] * (1.0 - 0.62 * shadow - sinew)).astype(np.float32)
+    paint: Paint = (skin[:, None, None] * (1.0 - 0.62 * shadow - sinew)).astype(np.float32)
+    return paint
 
 
 def clothes_paint(points: NDArray[np.float32], a: Anatomy, skin: Paint, rng: np.random.Generator) -> Paint:
@@ -80,6 +97,7 @@ def clothes_paint(points: NDArray[np.float32], a: Anatomy, skin: Paint, rng: np.
         shirt = np.clip((150.0 - (y - top) - np.abs(x) * 2.2) / 2.0, 0.0, 1.0)
         paint += shirt * (linear((228, 228, 226))[:, None, None] - paint)
         paint *= 1.0 - 0.5 * bump(np.abs(x), 0.0, 1.2) * shirt
-    folds = 1.0 + 0.10 * cloud(rng, *x.shape, 30.0) + 0.05 * cloud(rng, *x.shape, 3.0)
+    folds = 1.0 + 0.10 * cloud(rng, x.shape, 30.0) + 0.05 * cloud(rng, x.shape, 3.0)
     paint *= folds
-    return (paint + neckline * (0.92 * skin[:, None, None] - paint)).astype(np.float32)
+    paint += neckline * (0.92 * skin[:, None, None] - paint)
+    return paint

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -10,7 +11,7 @@ from PIL import Image
 from pipeline.images import Pixels
 from pipeline.world.faces import Photo, draw_figure, photograph
 from pipeline.world.scene import Scene, draw_scene
-from pipeline.world.traits import Person, draw_person
+from pipeline.world.traits import draw_person
 
 STRANGERS = 130_000  # people from this index on never belong to a world: they are who else is in a picture
 
@@ -38,7 +39,6 @@ class Shot:
 def take(seed: int, index: int, number: int, defect: str | None) -> Shot:
     """Take picture `number` of person `index`, with a planted defect or none; the same numbers, the same bytes."""
     rng = np.random.default_rng([seed, index, number])
-    person = draw_person(seed, index)
     scene = spoil(draw_scene(rng), defect, rng)
     if defect == "html_as_jpg":
         return Shot(_HTML, defect, scene, None, None)
@@ -46,7 +46,7 @@ def take(seed: int, index: int, number: int, defect: str | None) -> Shot:
         return Shot(b"", defect, scene, None, None)
     if defect in COPY_DEFECTS:
         return _copy(take(seed, index, 0, None), defect, rng)
-    photo = _expose(seed, index, person, scene, defect, rng)
+    photo = _expose(seed, index, scene, defect)
     encode = _ENCODERS.get(defect or "", jpeg)
     data = encode(photo.pixels, int(rng.integers(86, 96)))
     if defect == "truncated":
@@ -57,37 +57,35 @@ def take(seed: int, index: int, number: int, defect: str | None) -> Shot:
 def spoil(scene: Scene, defect: str | None, rng: np.random.Generator) -> Scene:
     """Return the scene with a defect of `SCENE_DEFECTS` (others leave it, but for the room a second person needs)."""
     side = float(rng.choice([-1.0, 1.0]))
+    changes: dict[str, Any] = {}
     match defect:
         case "turned":
-            return replace(scene, yaw_deg=side * float(rng.uniform(12.0, 38.0)))
+            changes = {"yaw_deg": side * rng.uniform(12.0, 38.0)}
         case "nodded":
-            return replace(scene, pitch_deg=side * float(rng.uniform(13.0, 24.0)))
+            changes = {"pitch_deg": side * rng.uniform(13.0, 24.0)}
         case "tiny":
-            return replace(scene, pupil_px=float(rng.uniform(17.0, 25.0)), blur_px=0.0)
+            changes = {"pupil_px": rng.uniform(17.0, 25.0), "blur_px": 0.0}
         case "smile" | "surprise" | "scowl":
-            return replace(scene, expression=defect, intensity=1.0)
+            changes = {"expression": defect, "intensity": 1.0}
         case "grey":
-            return replace(scene, grey=True)
+            changes = {"grey": True}
         case "side_light":
-            azimuth, harshness = side * float(rng.uniform(70.0, 95.0)), float(rng.uniform(0.85, 1.0))
-            return replace(
-                scene, light_azimuth_deg=azimuth, light_elevation_deg=15.0, light_harshness=harshness
-            )
+            changes = {"light_azimuth_deg": side * rng.uniform(70.0, 95.0), "light_elevation_deg": 15.0}
+            changes["light_harshness"] = rng.uniform(0.85, 1.0)
         case "two_people":
-            return replace(scene, width=int(scene.pupil_px * 8.4), centre_x=0.29)
-    return scene
+            changes = {"width": int(scene.pupil_px * 8.4), "centre_x": 0.29}
+    return replace(scene, **changes)
 
 
-def _expose(
-    seed: int, index: int, person: Person, scene: Scene, defect: str | None, rng: np.random.Generator
-) -> Photo:
+def _expose(seed: int, index: int, scene: Scene, defect: str | None) -> Photo:
+    person, stranger = draw_person(seed, index), draw_person(seed, STRANGERS + index)
     if defect == "nobody":
         return photograph(None, scene)
     if defect == "wrong_person":
-        return photograph(draw_person(seed, STRANGERS + index), scene)
+        return photograph(stranger, scene)
     if defect == "two_people":
         beside = replace(scene, seed=scene.seed + 1, centre_x=0.71, yaw_deg=-scene.yaw_deg)
-        return photograph(person, scene, draw_figure(draw_person(seed, STRANGERS + index), beside))
+        return photograph(person, scene, draw_figure(stranger, beside))
     return photograph(person, scene)
 
 
@@ -131,4 +129,6 @@ def _encode(pixels: Pixels, kind: str, **options: object) -> bytes:
 
 
 _ENCODERS: dict[str, Callable[[Pixels, int], bytes]] = {"png_as_jpg": _png, "exif_rotated": _rotated}
-_HTML = b"<!DOCTYPE html>\n<html><head><title>Not found</title></head><body><p>This picture has moved.</p></body></html>\n"
+_HTML = (
+    b"<!DOCTYPE html>\n<html><head><title>Not found</title></head><body><p>This picture has moved.</p></body></html>\n"
+)

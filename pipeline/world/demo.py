@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -150,7 +150,9 @@ def _write_photo(out: Path, person: Person, number: int, shot: Shot) -> dict[str
 def _write_clip(out: Path, seed: int, index: int, person: Person, number: int) -> dict[str, Any]:
     rng = np.random.default_rng([seed, index, number, 2])
     video, utterance = divmod(number, _UTTERANCES_PER_VIDEO)
-    defect = voices.DEFECTS[rng.integers(len(voices.DEFECTS))] if rng.random() < _BAD_CLIP_SHARE else None
+    defect: voices.Defect | None = None
+    if rng.random() < _BAD_CLIP_SHARE:
+        defect = get_args(voices.Defect)[rng.integers(len(get_args(voices.Defect)))]
     recording = voices.speak(person, int(rng.integers(2**31)), float(rng.uniform(4.0, 8.0)), defect)
     name = f"{person.person_id}-v{video:02d}"
     file = out / "voices" / person.person_id / name / f"{utterance + 1:05d}.wav"

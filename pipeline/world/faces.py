@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from pipeline.world.backdrop import backdrop
 from pipeline.world.body import clothes_paint, ear_paint, ear_surface, neck_paint, neck_surface, torso_surface
+from pipeline.world.canvas import Palette, palette
 from pipeline.world.glasses import wear_glasses
-from pipeline.world.hair import cut, grows, hair_surface, strand_pattern
-from pipeline.world.head import Anatomy, anatomy, head_surface
+from pipeline.world.hair import cut, grows, hair_paint, hair_surface, strand_pattern
+from pipeline.world.head import Anatomy, Points, anatomy, head_surface
 from pipeline.world.raster import (
     POINTS_PER_PIXEL,
     Camera,
@@ -30,11 +31,13 @@ from pipeline.world.raster import (
     turn,
 )
 from pipeline.world.scene import Scene
-from pipeline.world.skin import Palette, cloud, paint_face, palette
+from pipeline.world.skin import paint_face
 from pipeline.world.traits import Person
 
 _COLUMNS = 150
 _HALF_TURN_DEG = 108.0  # azimuths farther from the camera's direction are never seen
+_GLASSES_ABOVE = 1.0  # trait
+_FRONT = np.radians(np.linspace(-95.0, 95.0, 80)).astype(np.float32)  # azimuths of neck and shoulders
 _PIVOT = np.array([0.0, 40.0, -20.0], np.float32)  # mm, head frame: where the neck lets the head turn
 
 
@@ -74,126 +77,116 @@ def photograph(person: Person | None, scene: Scene, companion: Figure | None = N
 
 def draw_figure(person: Person, scene: Scene) -> Figure:
     """Draw one person as the scene's camera and light see them."""
-    a = anatomy(person, scene.expression, scene.intensity, scene.age_offset_years)
-    camera, light = camera_of(scene), light_of(scene)
-    colours = palette(person.face, a.age_years, a.male)
-    # A person's own marks stay; clothes and hair's fall change with the picture.
-    own = np.random.default_rng([crc32(person.face.vector().tobytes()), 3])
-    today = np.random.default_rng([scene.seed, 2])
-    head = rotation(scene.yaw_deg, scene.pitch_deg, scene.roll_deg)
-    spacing_mm = 1.0 / (camera.px_per_mm * POINTS_PER_PIXEL)
-    azimuth = np.radians(np.linspace(-_HALF_TURN_DEG, _HALF_TURN_DEG, _COLUMNS) - scene.yaw_deg).astype(np.float32)
-    layers = [
-        _face_layer(person, a, colours, head, light, azimuth, spacing_mm, own),
-        _hair_layer(person, a, colours, head, light, azimuth, spacing_mm, today),
-        *_ear_layers(a, colours, head, light, spacing_mm),
-        *_body_layers(a, colours, camera, scene.height, light, spacing_mm, today),
-    ]
+    sitting = _sit(person, scene)
+    camera, head = sitting.camera, sitting.head
+    layers = [_face(sitting), _hair(sitting), _ear(sitting, -1.0), _ear(sitting, 1.0), _neck(sitting), _torso(sitting)]
     picture, coverage = draw(layers, camera, scene.width, scene.height)
-    if person.face.glasses > 1.0:
-        picture = wear_glasses(picture, coverage, person.face.glasses, a, lambda p: camera.project(_turn(p, head)))
-    return Figure(picture, coverage, _project_pupils(a, camera, head))
+    if person.face.glasses > _GLASSES_ABOVE:
+        picture = wear_glasses(
+            picture, coverage, person.face.glasses, sitting.a, lambda points: camera.project(_pose(points, head))
+        )
+    pupils = np.stack(camera.project(_pose(_pupils_mm(sitting.a), head)), axis=-1)
+    return Figure(picture, coverage, pupils.astype(np.float64))
 
 
-def _turn(points: NDArray[np.float32], head: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Head frame to camera frame."""
-    return turn(head, points - _PIVOT.reshape(3, *[1] * (points.ndim - 1))) + _PIVOT.reshape(3, *[1] * (points.ndim - 1))
+@dataclass(frozen=True, slots=True)
+class _Sitting:
+    """A person before the camera: all that the layers of a figure share."""
+
+    person: Person
+    scene: Scene
+    a: Anatomy
+    colours: Palette
+    camera: Camera
+    light: Light
+    head: NDArray[np.float32]  # rotation, head to camera
+    azimuth: NDArray[np.float32]  # radians, columns of the head's surfaces that the camera can see
+    spacing_mm: float  # between points
 
 
-def _eye_surface_z(a: Anatomy) -> float:
+def _sit(person: Person, scene: Scene) -> _Sitting:
+    a = anatomy(person, scene.expression, scene.intensity, scene.age_offset_years)
+    camera = camera_of(scene)
+    seen_deg = np.linspace(-_HALF_TURN_DEG, _HALF_TURN_DEG, _COLUMNS) - scene.yaw_deg
+    return _Sitting(
+        person=person,
+        scene=scene,
+        a=a,
+        colours=palette(person.face, a.age_years, a.male),
+        camera=camera,
+        light=light_of(scene),
+        head=rotation(scene.yaw_deg, scene.pitch_deg, scene.roll_deg),
+        azimuth=np.radians(seen_deg).astype(np.float32),
+        spacing_mm=1.0 / (camera.px_per_mm * POINTS_PER_PIXEL),
+    )
+
+
+def _pose(points: Points, head: NDArray[np.float32]) -> Points:
+    """Head frame to camera frame: turned about the neck."""
+    pivot = _PIVOT.reshape(3, *[1] * (points.ndim - 1))
+    return turn(head, points - pivot) + pivot
+
+
+def _pupils_mm(a: Anatomy) -> Points:
+    """The pupils on the surface of the head, (3, 2)."""
     surface = head_surface(a, np.radians(np.linspace(0.0, 60.0, 90)).astype(np.float32))
-    distance = (surface[0] - a.eye_x) ** 2 + surface[1] ** 2
-    return float(surface[2].flat[int(distance.argmin())])
+    z = surface[2].flat[int(((surface[0] - a.eye_x) ** 2 + surface[1] ** 2).argmin())]
+    return np.array([[-a.eye_x, a.eye_x], [0.0, 0.0], [z, z]], np.float32)
 
 
-def _project_pupils(a: Anatomy, camera: Camera, head: NDArray[np.float32]) -> NDArray[np.float64]:
-    z = _eye_surface_z(a)
-    points = np.array([[-a.eye_x, a.eye_x], [0.0, 0.0], [z, z]], np.float32)
-    return np.stack(camera.project(_turn(points, head)), axis=-1).astype(np.float64)
-
-
-def _face_layer(
-    person: Person,
-    a: Anatomy,
-    colours: Palette,
-    head: NDArray[np.float32],
-    light: Light,
-    azimuth: NDArray[np.float32],
-    spacing_mm: float,
-    rng: np.random.Generator,
-) -> Splats:
-    coarse = head_surface(a, azimuth)
-    rows, columns = fine_shape(coarse, spacing_mm)
+def _face(s: _Sitting) -> Splats:
+    coarse = head_surface(s.a, s.azimuth)
+    rows, columns = fine_shape(coarse, s.spacing_mm)
     # Hollows see less sky: what lies behind its surroundings is darker.
     hollow = np.clip(cv2.GaussianBlur(coarse[2], (0, 0), 6.0) - coarse[2], 0.0, 12.0)
     shadow = resample((1.0 - 0.055 * hollow).astype(np.float32), rows, columns)
     points = resample(coarse, rows, columns)
-    albedo, gloss = paint_face(points, a, person.face, colours, rng, spacing_mm * POINTS_PER_PIXEL)
-    normal = turn(head, resample(normals(coarse), rows, columns))
-    shaded = shade(albedo * shadow, normal, light, gloss)
-    return splats(_turn(points, head), shaded, normal)
+    marks = np.random.default_rng([crc32(s.person.person_id.encode()), 3])
+    albedo, gloss = paint_face(points, s.a, s.person.face, s.colours, marks, s.spacing_mm * POINTS_PER_PIXEL)
+    normal = turn(s.head, resample(normals(coarse), rows, columns))
+    return splats(_pose(points, s.head), shade(albedo * shadow, normal, s.light, gloss), normal)
 
 
-def _hair_layer(
-    person: Person,
-    a: Anatomy,
-    colours: Palette,
-    head: NDArray[np.float32],
-    light: Light,
-    azimuth: NDArray[np.float32],
-    spacing_mm: float,
-    rng: np.random.Generator,
-) -> Splats:
-    style = cut(person.face, a)
-    coarse = hair_surface(a, style, azimuth)
-    rows, columns = fine_shape(coarse, spacing_mm)
+def _hair(s: _Sitting) -> Splats:
+    style = cut(s.person.face, s.a)
+    coarse = hair_surface(s.a, style, s.azimuth)
+    rows, columns = fine_shape(coarse, s.spacing_mm)
     points = resample(coarse, rows, columns)
-    strands = strand_pattern(rng, rows, columns, style.curl)
-    normal = turn(head, resample(normals(coarse), rows, columns))
-    parting = np.exp(-(((points[0] - style.parting_x - 0.1 * points[1]) / 1.6) ** 2)) * (points[1] < -80.0)
-    depth = np.clip(1.0 + 0.26 * strands, 0.35, 1.8) * (1.0 - 0.5 * parting)
-    # Hair under other hair, low at the sides, is darker.
-    depth *= np.clip(1.0 - 0.0022 * (points[1] + 60.0), 0.55, 1.1)
-    albedo = colours.hair[:, None, None] * depth
-    gloss = 0.10 * np.clip(0.6 + 0.5 * strands, 0.0, 1.6) * (0.25 + colours.hair.mean()) ** 0.5
-    shaded = shade(albedo, normal, light, gloss)
-    return splats(_turn(points, head), shaded, normal, grows(points, a, style, strands))
+    strands = strand_pattern(np.random.default_rng([s.scene.seed, 2]), rows, columns, style.curl)
+    albedo, gloss = hair_paint(points, style, s.colours.hair, strands)
+    normal = turn(s.head, resample(normals(coarse), rows, columns))
+    shaded = shade(albedo, normal, s.light, gloss)
+    return splats(_pose(points, s.head), shaded, normal, grows(points, style, strands))
 
 
-def _ear_layers(
-    a: Anatomy, colours: Palette, head: NDArray[np.float32], light: Light, spacing_mm: float
-) -> list[Splats]:
-    layers = []
-    for sign in (-1.0, 1.0):
-        coarse = ear_surface(a, sign)
-        shape = fine_shape(coarse, spacing_mm)
-        normal = turn(head, resample(normals(coarse), *shape))
-        normal *= np.sign((head @ np.array([sign, 0.0, 0.6], np.float32)) @ normal.reshape(3, -1).mean(axis=1))
-        points = _turn(resample(coarse, *shape), head)
-        paint = shade(ear_paint(shape, colours.skin), normal, light, 0.02)
-        layers.append(Splats(points.reshape(3, -1), paint.reshape(3, -1)))
-    return layers
+def _ear(s: _Sitting, sign: float) -> Splats:
+    coarse = ear_surface(s.a, sign)
+    shape = fine_shape(coarse, s.spacing_mm)
+    normal = turn(s.head, resample(normals(coarse), *shape))
+    outwards = s.head @ np.array([sign, 0.0, 0.6], np.float32)
+    normal *= np.sign(outwards @ normal.reshape(3, -1).mean(axis=1))
+    paint = shade(ear_paint(shape, s.colours.skin), normal, s.light, 0.02)
+    points = _pose(resample(coarse, *shape), s.head)
+    return Splats(points.reshape(3, -1), paint.reshape(3, -1))  # thin: both sides are drawn
 
 
-def _body_layers(
-    a: Anatomy,
-    colours: Palette,
-    camera: Camera,
-    height: int,
-    light: Light,
-    spacing_mm: float,
-    rng: np.random.Generator,
-) -> list[Splats]:
-    azimuth = np.radians(np.linspace(-95.0, 95.0, 80)).astype(np.float32)
-    lowest_mm = max((height - camera.centre_y) / camera.px_per_mm, a.chin_y + 60.0)  # below is out of the picture
-    layers = []
-    for coarse, torso in ((neck_surface(a, azimuth), False), (torso_surface(a, azimuth), True)):
-        rows = slice(0, int(np.searchsorted(coarse[1, :, 0], lowest_mm)) + 2)
-        shape = fine_shape(coarse[:, rows], spacing_mm)
-        points, normal = resample(coarse[:, rows], *shape), resample(normals(coarse)[:, rows], *shape)
-        albedo = clothes_paint(points, a, colours.skin, rng) if torso else neck_paint(points, a, colours.skin)
-        layers.append(splats(points, shade(albedo, normal, light), normal))
-    return layers
+def _neck(s: _Sitting) -> Splats:
+    points, normal = _below_head(s, neck_surface(s.a, _FRONT))
+    return splats(points, shade(neck_paint(points, s.a, s.colours.skin), normal, s.light), normal)
+
+
+def _torso(s: _Sitting) -> Splats:
+    points, normal = _below_head(s, torso_surface(s.a, _FRONT))
+    today = np.random.default_rng([s.scene.seed, 4])
+    return splats(points, shade(clothes_paint(points, s.a, s.colours.skin, today), normal, s.light), normal)
+
+
+def _below_head(s: _Sitting, surface: Points) -> tuple[Points, Points]:
+    """Points and normals of neck or shoulders, which face the camera whatever the head does, as far as seen."""
+    below_mm = (s.scene.height - s.camera.centre_y) / s.camera.px_per_mm
+    seen = max(2, int(np.searchsorted(surface[1, :, 0], below_mm)) + 2)
+    rows, columns = fine_shape(surface[:, :seen], s.spacing_mm)
+    return resample(surface[:, :seen], rows, columns), resample(normals(surface)[:, :seen], rows, columns)
 
 
 def _develop(light: Colours, scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -206,4 +199,5 @@ def _develop(light: Colours, scene: Scene, rng: np.random.Generator) -> NDArray[
         picture += np.float32(scene.noise) * rng.standard_normal(picture.shape, dtype=np.float32)
     if scene.grey:
         picture = cv2.merge([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)] * 3)
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    return pixels

@@ -43,4 +43,5 @@ def wear_glasses(
         cv2.polylines(drawing, [corners[:, None, :]], False, 255, width, cv2.LINE_AA, _SHIFT)
     alpha = (drawing.astype(np.float32) / 255.0 * 0.92 * coverage).astype(np.float32)
     frame = np.array([0.012, 0.010, 0.010] if heavy else [0.10, 0.085, 0.07], np.float32)
-    return picture * (1.0 - alpha) + frame[:, None, None] * alpha
+    worn: NDArray[np.float32] = picture * (1.0 - alpha) + frame[:, None, None] * alpha
+    return worn

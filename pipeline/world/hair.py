@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.world.head import Anatomy, Field, head_profile, sweep
+from pipeline.world.canvas import Paint
+from pipeline.world.head import Anatomy, Field, Points, bump, head_profile, sweep
 from pipeline.world.traits import FaceTraits
 
 HAIR_ROWS = 120
@@ -75,7 +76,7 @@ def hair_surface(a: Anatomy, c: Cut, azimuth: Field) -> NDArray[np.float32]:
     return points
 
 
-def grows(points: NDArray[np.float32], a: Anatomy, c: Cut, strands: Field) -> NDArray[np.bool_]:
+def grows(points: Points, c: Cut, strands: Field) -> NDArray[np.bool_]:
     """Return which points of the (fine) shell carry hair; the strand pattern makes the edges ragged."""
     x, y, z = points
     side = np.abs(x)
@@ -87,7 +88,18 @@ def grows(points: NDArray[np.float32], a: Anatomy, c: Cut, strands: Field) -> ND
     face = (edge < 0.10 * strands * ragged) & (z > -25.0)
     below = y > c.tip_y + 5.0 * strands - 12.0 * (c.tip_y < 40.0) * (side > c.opening)
     short_front = (c.tip_y < 40.0) & (z > -30.0) & (y > 4.0 + 4.0 * strands)
-    return ~(face | below | short_front)
+    bare: NDArray[np.bool_] = face | below | short_front
+    return ~bare
+
+
+def hair_paint(points: Points, c: Cut, hair: Paint, strands: Field) -> tuple[Paint, Field]:
+    """Return the albedo and the gloss of the shell: strands, a parting, and the dark of hair under other hair."""
+    x, y, _ = points
+    parting = bump(x - 0.1 * y, c.parting_x, 1.1) * (y < -80.0)
+    depth = np.clip(1.0 + 0.26 * strands, 0.35, 1.8) * (1.0 - 0.5 * parting)
+    depth *= np.clip(1.0 - 0.0022 * (y + 60.0), 0.55, 1.1)
+    gloss: Field = 0.10 * np.clip(0.6 + 0.5 * strands, 0.0, 1.6) * np.float32((0.25 + float(hair.mean())) ** 0.5)
+    return hair[:, None, None] * depth, gloss
 
 
 def strand_pattern(rng: np.random.Generator, rows: int, columns: int, curl: float) -> Field:

@@ -14,6 +14,7 @@ from pipeline.world.scene import Expression
 from pipeline.world.traits import Person
 
 Field = NDArray[np.float32]  # one number per grid point
+Points = NDArray[np.float32]  # (3, ...): x, y, z in mm
 HEAD_ROWS = 150
 HEAD_COLUMNS = 150
 
@@ -59,13 +60,13 @@ def anatomy(person: Person, expression: Expression, intensity: float, age_offset
     smile, surprise, scowl = ((expression == kind) * intensity for kind in ("smile", "surprise", "scowl"))
     eye_half_width = 14.6 + 0.9 * t.eyes
     eye_open = 1.0 + 0.15 * np.clip(t.eyes, -1.3, 1.5) - 0.22 * smile + 0.62 * surprise - 0.25 * scowl
-    mouth_y = 72.0 + 3.4 * t.face_length + 1.5 * t.nose_length
+    mouth_y = 60.5 + 1.8 * t.face_length + 1.5 * t.nose_length
     return Anatomy(
         male=male,
         age_years=float(np.clip(t.age_years + age_offset_years, 18.0, 80.0)),
         widen=1.0 + 0.050 * t.face_width + (0.015 if male else -0.02),
         jaw=1.0 + 0.065 * t.jaw_width + (0.03 if male else -0.04),
-        chin_y=114.0 + 5.5 * t.face_length + 2.0 * t.chin + (2.0 if male else -3.0) + 13.0 * surprise,
+        chin_y=107.0 + 5.0 * t.face_length + 2.0 * t.chin + (2.0 if male else -3.0) + 13.0 * surprise,
         chin_width=1.0 + 0.13 * t.chin + (0.08 if male else -0.08),
         eye_x=31.5 + 1.7 * t.eye_spacing,
         eye_half_width=eye_half_width,
@@ -76,13 +77,13 @@ def anatomy(person: Person, expression: Expression, intensity: float, age_offset
         brow_inner_drop=2.2 + 4.5 * scowl - 3.0 * surprise,
         brow_inner_x=10.5 - 3.5 * scowl,
         brow_thick=(7.2 if male else 5.0) * float(np.exp(0.28 * t.brow)),
-        nose_y=48.0 + 3.2 * t.nose_length + 1.2 * t.face_length,
+        nose_y=38.0 + 1.4 * t.nose_length + 0.7 * t.face_length,
         nose_half_width=(17.5 + 2.2 * t.nose_width) * (1.0 if male else 0.93) + 1.2 * smile,
-        nose_out=18.0 + 2.0 * t.nose_length + (1.5 if male else 0.0),
+        nose_out=14.5 + 1.4 * t.nose_length + (1.5 if male else 0.0),
         mouth_y=mouth_y + 4.0 * surprise,
         mouth_half_width=(25.0 + 1.6 * t.mouth) * (1.0 + 0.26 * smile - 0.22 * surprise),
         mouth_open=6.5 * smile + 21.0 * surprise,
-        mouth_corner_up=1.0 + 5.8 * smile - 5.0 * scowl,
+        mouth_corner_up=0.2 + 5.8 * smile - 5.0 * scowl,
         lip_up=(5.2 if male else 6.2) * float(np.exp(0.22 * t.mouth)) * (1.0 - 0.35 * smile - 0.45 * scowl),
         lip_down=(7.0 if male else 8.0) * float(np.exp(0.22 * t.mouth)) * (1.0 - 0.25 * smile - 0.40 * scowl),
         cheek=t.face_width * 1.6 + (0.0 if male else 1.0),
@@ -151,20 +152,22 @@ def head_surface(a: Anatomy, azimuth: Field) -> NDArray[np.float32]:
     return points
 
 
-def bump(x: Field, centre: float, sigma: float) -> Field:
+def bump(x: NDArray[np.floating], centre: float, sigma: float) -> Field:
     """A Gaussian of height one."""
-    return np.exp(-0.5 * ((x - np.float32(centre)) / np.float32(sigma)) ** 2)
+    height: Field = np.exp(np.float32(-0.5) * ((x - np.float32(centre)) / np.float32(sigma)) ** 2, dtype=np.float32)
+    return height
 
 
 def _brow_and_eyes(a: Anatomy, side: Field, y: Field) -> Field:
     ridge = bump(y, a.brow_y + 3.0, 6.5) * (bump(side, 27.0, 17.0) * (4.5 if a.male else 2.0))
     glabella = bump(side, 0.0, 9.0) * bump(y, -16.0, 9.0) * (1.5 if a.male else 0.0)
-    socket = bump(side, a.eye_x - 2.0, 14.0) * bump(y, 0.0, 9.5) * -8.0
+    socket = bump(side, a.eye_x - 2.0, 14.0) * bump(y, 0.0, 9.5) * -6.5
     inner = bump(side, 15.0, 6.0) * bump(y, -3.0, 9.0) * -6.0
     ball = bump(side, a.eye_x, 10.0) * bump(y, 0.0, 7.0) * 4.5
     bag = bump(side, a.eye_x, 11.0) * bump(y, 13.0, 3.5) * max(0.0, (a.age_years - 38.0) * 0.05)
     temple = bump(side, 66.0, 10.0) * bump(y, -35.0, 18.0) * -2.0
-    return ridge + glabella + socket + inner + ball + bag + temple
+    relief: Field = ridge + glabella + socket + inner + ball + bag + temple
+    return relief
 
 
 def _nose(a: Anatomy, side: Field, y: Field) -> Field:
@@ -176,7 +179,8 @@ def _nose(a: Anatomy, side: Field, y: Field) -> Field:
     bridge = np.exp(-((side / half_width) ** 2)) * height
     wing = bump(side, 0.70 * a.nose_half_width, 0.27 * a.nose_half_width) * bump(y, a.nose_y - 6.0, 5.0) * 8.5
     flank = bump(side, 0.0, 0.75 * a.nose_half_width) * bump(y, a.nose_y - 10.0, 10.0) * 4.0
-    return bridge + wing + flank
+    relief: Field = bridge + wing + flank
+    return relief
 
 
 def _mouth_and_chin(a: Anatomy, x: Field, side: Field, y: Field) -> Field:
@@ -194,4 +198,5 @@ def _mouth_and_chin(a: Anatomy, x: Field, side: Field, y: Field) -> Field:
     fold_x = a.nose_half_width + 5.0 + 0.42 * np.maximum(y - a.nose_y + 8.0, 0.0)
     depth = 0.6 + 0.035 * max(0.0, a.age_years - 30.0) + 2.5 * a.smile
     fold = np.exp(-0.5 * ((side - fold_x) / 3.0) ** 2) * bump(y, 0.5 * (a.nose_y + a.mouth_y), 12.0) * -depth
-    return muzzle + upper + lower + groove + dip + chin + philtrum + corner + fold
+    relief: Field = muzzle + upper + lower + groove + dip + chin + philtrum + corner + fold
+    return relief

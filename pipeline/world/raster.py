@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.world.head import Field, Points
 from pipeline.world.scene import Scene
 
-Field = NDArray[np.float32]  # one number per grid point or pixel
-Points = NDArray[np.float32]  # (3, ...): x right, y down, z towards the camera, mm
 Colours = NDArray[np.float32]  # (3, ...): linear RGB, 0..1
 
 CAMERA_DISTANCE_MM = 1150.0
@@ -108,7 +107,7 @@ def resample(grid: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.f
     r = np.linspace(0.0, grid.shape[-2] - 1.0, rows, dtype=np.float32)
     c = np.linspace(0.0, grid.shape[-1] - 1.0, columns, dtype=np.float32)
     where = cv2.convertMaps(*np.meshgrid(c, r), cv2.CV_32FC1)
-    fine = np.stack([cv2.remap(plane, where[0], where[1], cv2.INTER_LINEAR) for plane in planes])
+    fine: NDArray[np.float32] = np.stack([cv2.remap(plane, where[0], where[1], cv2.INTER_LINEAR) for plane in planes])
     return fine.reshape(*grid.shape[:-2], rows, columns)
 
 
@@ -172,4 +171,4 @@ def _close(total: list[Field], count: Field) -> tuple[Colours, Field]:
     near, weight = np.maximum(cv2.blur(count, (3, 3)), np.float32(1e-6)), np.maximum(count, 1.0)
     # Outside the outline the colour is that of the nearest neighbours, so that the soft edge has no dark rim.
     planes = [np.where(hit, plane / weight, cv2.blur(plane, (3, 3)) / near) * coverage for plane in total]
-    return np.stack(planes), coverage
+    return np.stack(planes).astype(np.float32), coverage.astype(np.float32)

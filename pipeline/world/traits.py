@@ -1,4 +1,4 @@
-"""Invented people: hidden identity traits that shape a face and, with some private noise, the voice that belongs to it."""
+"""Invented people: hidden identity traits that shape a face and, with some private noise, its voice."""
 
 from dataclasses import dataclass, fields
 

@@ -17,6 +17,7 @@ def portrait(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     big = np.zeros((4 * SIDE, 4 * SIDE), np.uint8)
     cv2.ellipse(big, (320, 260), (120, 160), 0, 0, 360, 255, -1)
+    cv2.rectangle(big, (260, 380), (380, 500), 255, -1)
     cv2.ellipse(big, (320, 680), (260, 240), 0, 0, 360, 255, -1)
     share = cv2.resize(big, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     clumps = cv2.resize(rng.random((12, 12, 1)), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)[..., None]

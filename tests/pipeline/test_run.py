@@ -104,8 +104,6 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path, which: str, damage: Calla
     run_both(chosen)
     before = digests(tmp_path / "data")
     damage(tmp_path / "data" / which / "part-0001.parquet")
-    if which.startswith("scores"):
-        (tmp_path / "data/squares/part-0001.parquet").unlink()
     run_both(chosen)
     assert digests(tmp_path / "data") == before
 
@@ -140,3 +138,9 @@ def test_an_unknown_setting_is_an_error_that_lists_the_valid_ones(tmp_path: Path
     run_stage(NUMBER_STAGE, params(tmp_path), 1)
     with pytest.raises(UsageError, match=r"squares: unknown key max_sqare; valid: .*max_square"):
         run_stage(SQUARE_STAGE, params(tmp_path, max_sqare=3), 1)
+
+
+def test_people_without_rows_make_empty_shards_all_the_same(tmp_path: Path) -> None:
+    run_both(params(tmp_path, buckets=64))
+    for name in ("numbers", "squares", "scores/squares", "drops/squares"):
+        assert len(table.shards(tmp_path / "data" / name)) == 64, name

@@ -14,6 +14,8 @@ from manifests.errors import DataError, UsageError
 from manifests.schema import REVIEW, WHITEN
 from manifests.table import read_rows, write_table
 from manifests.validate import validate_file
+from pipeline.review import contact_sheet
+from pipeline.review.contact_sheet import Wanted, export
 from pipeline.review.decisions import DECISIONS, Verdict
 from pipeline.run import run_stage
 from pipeline.settings import Params, Run
@@ -28,7 +30,8 @@ DEFAULT = Settings()
 @pytest.fixture(autouse=True)
 def _quality_is_sharpness(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rank by a column that a test can plant."""
-    monkeypatch.setattr(stage, "quality", lambda row: row["sharpness"])
+    for module in (stage, contact_sheet):
+        monkeypatch.setattr(module, "quality", lambda row: row["sharpness"])
 
 
 def whitened(n: int, **overrides: Any) -> Rows:
@@ -202,3 +205,22 @@ def test_through_the_runner_a_new_decision_reruns_only_its_own_shard(tmp_path: P
     there = read_rows(paths.data / "whiten" / "part-0001.parquet", ["row_id"])
     assert all(there[row["row"]]["row_id"] == row["row_id"] for row in kept)
     assert {row["shard"] for row in kept} == {"whiten/part-0001.parquet"}
+
+
+def test_the_sheets_prepared_lines_appended_as_they_are_give_the_automatic_choice(tmp_path: Path) -> None:
+    """Export, decide, apply: what a person is offered is what the machine would do."""
+    paths = Paths(tmp_path / "data", tmp_path / "reports", tmp_path / "metrics", tmp_path / "review")
+    write_stage(paths.data, WHITEN, make_rows(WHITEN, 12, sharpness=lambda i: i / 12))
+
+    def kept(mode: str) -> set[str]:
+        limits = {"mode": mode, "min_per_person": 2, "max_per_person": 3}
+        run_stage(stage.STAGE, Params(paths, Run(buckets=1), {"review": limits}), workers=1)
+        return {row["row_id"] for row in read_rows(paths.data / "review" / "part-0000.parquet", ["row_id"])}
+
+    by_machine = kept("auto")
+    export(paths.data, (), tmp_path / "out", Wanted(2, 3, "ann"))
+    paths.review.mkdir()
+    lines = "".join(path.read_text() for path in sorted((tmp_path / "out").glob("*.jsonl")))
+    (paths.review / "decisions.jsonl").write_text(lines)
+    assert kept("human") == by_machine
+    assert len(by_machine) == 9

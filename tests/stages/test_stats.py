@@ -14,8 +14,10 @@ import pytest
 from manifests.errors import DataError, Missing
 from manifests.schema import CRAWL, DROPS, FACE_SCORES, LANDMARKS, MANIFEST, REVIEW, VOICES, WHITEN
 from manifests.table import write_table
+from pipeline.report.statistics import collect
 from pipeline.stage import Context, Paths
-from stages.stats import Settings, read_stats, run, summary_text
+from stages import STAGES
+from stages.stats import Settings, metrics, read_stats, run, summary_text
 from tests.factories import make_rows, picture, write_stage
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&[bold red]\x1b[31m"
@@ -33,7 +35,7 @@ def finished(folder: Path, **everywhere: Any) -> Context:
         known = {name: value for name, value in everywhere.items() if name in table.names}
         return make_rows(table, n, **{"row_id": lambda i: f"face{i}"} | overrides | known)
 
-    write_stage(data, CRAWL, rows(CRAWL, 10, image=lambda i: b"junk" if i == 9 else picture(i, kind="JPEG")))
+    write_stage(data, CRAWL, rows(CRAWL, 10, image=lambda i: b"junk" if i == 8 else picture(i, kind="JPEG")))
     lost = rows(DROPS, 3, row_id=lambda i: f"face{7 + i}", stage="landmarks", value=20.5, limit=5.0)
     write_stage(data, LANDMARKS, rows(LANDMARKS, 7), lost)
     write_table(data / "scores" / "landmarks" / "part-0000.parquet", FACE_SCORES, rows(FACE_SCORES, 10), {})
@@ -76,13 +78,13 @@ def page(folder: Path) -> Page:
     return Page((folder / "reports" / "index.html").read_text(encoding="utf-8"))
 
 
-def test_the_metrics_are_the_datasets_size_and_yields(tmp_path: Path) -> None:
-    metrics = run(Settings(), finished(tmp_path))
-    assert {name: metrics[name] for name in ("people", "faces", "clips", "hours")} == {
+def test_the_metrics_are_the_datasets_size_and_yields(reported: Path) -> None:
+    found = metrics(read_stats(reported / "reports"))
+    assert {name: found[name] for name in ("people", "faces", "clips", "hours")} == {
         "people": 2, "faces": 6, "clips": 5, "hours": 10.0,
     }  # fmt: skip
-    assert metrics["yield"]["landmarks"] == 0.7
-    assert list(metrics["yield"]) == ["crawl", "landmarks", "whiten", "review", "voices", "manifest"]
+    assert found["yield"]["landmarks"] == 0.7
+    assert list(found["yield"]) == ["crawl", "landmarks", "whiten", "review", "voices", "manifest"]
 
 
 def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:
@@ -138,9 +140,8 @@ def test_dropped_pictures_are_shown_with_what_was_measured(reported: Path) -> No
     assert "review: awaiting review1 row" in text
 
 
-def test_a_picture_that_does_not_open_is_said_to(tmp_path: Path) -> None:
-    run(Settings(), finished(tmp_path))
-    assert page(tmp_path).text.count("does not open") == 1
+def test_a_picture_that_does_not_open_is_said_to(reported: Path) -> None:
+    assert page(reported).text.count("does not open") == 1
 
 
 def test_the_paper_stands_beside_the_run_and_is_called_the_paper(reported: Path) -> None:
@@ -181,8 +182,11 @@ def test_decisions_that_no_longer_fit_are_counted(tmp_path: Path) -> None:
     }
     (tmp_path / "review").mkdir()
     (tmp_path / "review" / "decisions.jsonl").write_text(json.dumps(line))
-    run(Settings(), ready)
-    assert read_stats(tmp_path / "reports")["decisions"] == {"current": 0, "stale": 0, "unknown": 1}
+    assert collect(ready.paths.data, ready.paths.review, STAGES)["decisions"] == {
+        "current": 0,
+        "stale": 0,
+        "unknown": 1,
+    }
 
 
 def test_an_empty_dataset_still_has_a_report(tmp_path: Path) -> None:
