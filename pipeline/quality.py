@@ -58,7 +58,8 @@ def _skin(at: NDArray[np.float64]) -> NDArray[np.bool_]:
     features = _filled([at[36:42], at[42:48], at[17:22], at[22:27], at[48:60]])
     reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
     outline = cv2.erode(_filled([above_mouth]).astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0)
-    return outline.astype(bool) & ~cv2.dilate(features.astype(np.uint8), reach).astype(bool)
+    skin: NDArray[np.bool_] = outline.astype(bool) & ~cv2.dilate(features.astype(np.uint8), reach).astype(bool)
+    return skin
 
 
 def light(pixels: Pixels, landmarks: ArrayLike) -> tuple[float, float]:

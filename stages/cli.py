@@ -323,7 +323,7 @@ def stats(as_json: bool, params_file: Path) -> None:
     from stages.stats import read_stats, summary_text
 
     report = read_stats(settings.load(params_file, STAGES).paths.reports)
-    click.echo(json.dumps(report, indent=2, sort_keys=True) if as_json else summary_text(report))
+    click.echo(json.dumps(report, indent=2) if as_json else summary_text(report))
 
 
 if __name__ == "__main__":

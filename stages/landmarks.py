@@ -37,8 +37,8 @@ class Limits:
     max_pitch_deg: float | None = 5.0  # degrees either way
     max_alignment_residual: float | None = 0.1  # share of the pupil distance
     min_colourfulness: float | None = 7.0  # grey levels, as pipeline.quality.colourfulness
-    max_light_imbalance: float | None = 0.30  # share of the face's luminance
-    max_light_contrast: float | None = 0.35  # share of the face's luminance
+    max_light_imbalance: float | None = 0.25  # share of the face's luminance
+    max_light_contrast: float | None = 0.30  # share of the face's luminance
 
 
 def score(row: Row, scoring: Scoring) -> Row:

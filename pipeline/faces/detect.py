@@ -55,7 +55,7 @@ def find(pixels: Pixels, detector: Detector, search_px: int, second_look_px: int
     elif detector == "dlib_cnn":
         found = _search(pixels, search_px, _mmod)
     else:
-        grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+        grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
         found = _search(grey, search_px, _hog)
         if not found and second_look_px is not None:
             found = _mmod_at(pixels, second_look_px)

@@ -72,7 +72,7 @@ def peaks(heat: NDArray[np.float32]) -> Points:
     n, _, width = heat.shape
     y, x = np.divmod(heat.reshape(n, -1).argmax(axis=1), width)
     at = np.arange(n)
-    padded = np.pad(heat, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    padded = np.pad(heat, ((0, 0), (1, 1), (1, 1)), mode="reflect")
     dx = np.sign(padded[at, y + 1, x + 2] - padded[at, y + 1, x])
     dy = np.sign(padded[at, y + 2, x + 1] - padded[at, y, x + 1])
     return np.stack([x + 0.25 * dx, y + 0.25 * dy], axis=1).astype(np.float64)

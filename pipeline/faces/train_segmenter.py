@@ -97,7 +97,9 @@ def read(settings: TrainSettings) -> tuple[Library, tuple[Example, ...]]:
         check += [example for _, example in data.read_voc(settings.voc, "val")]
     synthetic = list(data.draw_world(settings.world_people, settings.seed))
     if not people and not synthetic:
-        raise Missing("no picture with a mask to learn from; name a folder with --data, --voc DIR or --world N")
+        raise Missing(
+            "no picture with a mask to learn from; name some with --folder DIR, --voc DIR or --world-people N"
+        )
     return data.library(people, backgrounds, synthetic), tuple(e for e in check if e.faces and not e.cut_out)
 
 

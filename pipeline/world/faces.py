@@ -72,7 +72,7 @@ def photograph(person: Person | None, scene: Scene, companion: Figure | None = N
         matte = matte * (1.0 - figure.coverage) + figure.coverage
         pupils = figure.pupils
     distance = float(np.hypot(*(pupils[1] - pupils[0]))) if person else 0.0
-    return Photo(_develop(light, scene, rng), np.rint(matte * 255.0).astype(np.uint8), pupils, distance)
+    return Photo(develop(light, scene, rng), np.rint(matte * 255.0).astype(np.uint8), pupils, distance)
 
 
 def draw_figure(person: Person, scene: Scene) -> Figure:
@@ -189,7 +189,7 @@ def _below_head(s: _Sitting, surface: Points) -> tuple[Points, Points]:
     return resample(surface[:, :seen], rows, columns), resample(normals(surface)[:, :seen], rows, columns)
 
 
-def _develop(light: Colours, scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:
+def develop(light: Colours, scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Lens, sensor and tone curve: linear light (3, h, w) to 8-bit sRGB (h, w, 3)."""
     picture = cv2.merge(list(light))
     if scene.blur_px > 0.2:

@@ -161,7 +161,7 @@ def _invent_name(rng: np.random.Generator, seed: int, index: int) -> str:
     """A given name at random and a family name that no other index of the same world has."""
     given = "".join(_SYLLABLES[i] for i in rng.integers(len(_SYLLABLES), size=2))
     # An odd factor permutes the numbers below 2**18, so that neighbours do not sound alike.
-    code = (index * 104_729 + seed * 7_919) % _FAMILY_NAMES
+    code = (index * 104_729 + seed * 7_919 + 54_321) % _FAMILY_NAMES
     family = ""
     for _ in range(3):
         code, syllable = divmod(code, len(_SYLLABLES))

@@ -23,7 +23,7 @@ class Phone:
     stop: bool = False  # a closed mouth, then a burst
 
 
-# Six of the average men's vowels of Peterson and Barney (1952), table II; consonants by the loci usual in formant synthesis.
+# Six of the average men's vowels of Peterson and Barney (1952), table II; consonants by usual formant loci.
 VOWELS = tuple(
     Phone(f1, f2, f3, voice=1.0, share=0.65)
     for f1, f2, f3 in (
@@ -46,7 +46,7 @@ CONSONANTS = (
     Phone(300, 1750, 2600, voice=0.10, friction=0.30, friction_hz=4000, stop=True),  # d, t
     Phone(300, 1900, 2200, voice=0.10, friction=0.25, friction_hz=2200, stop=True),  # g, k
 )
-_CLOSURE_S, _BURST_S, _FADE_S = 0.045, 0.020, 0.060
+_CLOSURE_S, _BURST_S, _FADE_S = 0.045, 0.020, 0.080
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,11 +96,11 @@ def test_synthetic_people_are_found(shipped: segmenter.Segmenter) -> None:
 
 
 def test_real_people_are_found(shipped: segmenter.Segmenter, real_data: Path) -> None:
-    """Ten photographs that were never trained on."""
+    """A few photographs that were never trained on; benchmarks/segmenter.py measures them all."""
     ious = []
     folder = real_data / "segmentation"
     kept_back = [p for p in sorted((folder / "images").iterdir()) if segmenter_data.held_out(p.read_bytes())]
-    for path in kept_back[:16]:
+    for path in kept_back[:8]:
         pixels = np.asarray(Image.open(path).convert("RGB"))
         faces = segmenter_data.find_faces(pixels)
         if not faces:
@@ -110,7 +110,7 @@ def test_real_people_are_found(shipped: segmenter.Segmenter, real_data: Path) ->
         square = (faces[0][0], faces[0][1], 3 * faces[0][2])
         crops = [segmenter_drawing.crop(a, square, 256, None) for a in (pixels, mask)]
         ious.append(iou(segmenter.person_probability(crops[0], shipped) > 0.5, crops[1] > 127))
-    assert len(ious) >= 8
+    assert len(ious) >= 4
     assert np.mean(ious) > 0.82
 
 
@@ -150,7 +150,7 @@ def test_training_pictures_depend_on_seed_and_step_alone(tmp_path: Path) -> None
 
 
 def test_nothing_to_learn_from_is_an_error_that_says_what_to_name(tmp_path: Path) -> None:
-    with pytest.raises(Missing, match="--data"):
+    with pytest.raises(Missing, match="--folder"):
         read(TrainSettings(out=tmp_path / "x", world_people=0))
 
 
