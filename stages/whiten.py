@@ -98,7 +98,8 @@ def _transform(row: Row) -> geometry.Matrix:
 def _inside(row: Row, side: int) -> matte.Mask:
     """The pixels of the aligned square that the original picture has."""
     original = np.full((row["source_height"], row["source_width"]), 255, np.uint8)
-    return warp(original, _transform(row), side, side, fill=0) == 255
+    inside: matte.Mask = warp(original, _transform(row), side, side, fill=0) == 255
+    return inside
 
 
 def _face(row: Row, side: int) -> matte.Mask:

@@ -57,8 +57,14 @@ def test_params_name_every_setting_of_every_stage_with_its_default_or_its_demo_v
 
 
 def test_no_file_names_a_place_on_somebodys_machine() -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
     assert len(listed) > 50
     texts = [ROOT / name for name in listed if name.endswith((".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".cff"))]
-    guilty = [str(path) for path in texts if path.exists() and any(w in path.read_text() for w in ("/home" + "/", "/root" + "/"))]
+    guilty = [
+        str(path)
+        for path in texts
+        if path.exists() and any(w in path.read_text() for w in ("/home" + "/", "/root" + "/"))
+    ]
     assert not guilty

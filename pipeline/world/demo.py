@@ -33,6 +33,42 @@ _BAD_CLIP_SHARE = 0.08
 _PARTS = "parts"  # folder of finished people while a world is being made
 _FORMAT = 1  # raise it when the same parameters give another world
 
+_TEXT, _REAL, _INT = pa.string(), pa.float64(), pa.int32()
+_PEOPLE = pa.schema(
+    [(name, _TEXT) for name in ("identity_id", "name", "gender", "nationality")]
+    + [(name, _REAL) for name in FACE_FIELDS + VOICE_FIELDS]
+)
+_PHOTOS = pa.schema(
+    {
+        "identity_id": _TEXT,
+        "url": _TEXT,
+        "defect": _TEXT,  # null for a clean picture
+        "yaw_deg": _REAL,  # of the person in front; null where nobody is seen
+        "pitch_deg": _REAL,
+        "roll_deg": _REAL,
+        "expression": _TEXT,
+        "light_azimuth_deg": _REAL,
+        "light_harshness": _REAL,
+        "pupils": pa.list_(_REAL),  # x, y of the left one in the picture, then of the right one, EXIF-upright pixels
+        "pupil_px": _REAL,
+        "width": _INT,  # EXIF-upright
+        "height": _INT,
+        "is_wrong_person": pa.bool_(),
+        "duplicate_of": _INT,  # number of the repeated picture of the same person
+    }
+)
+_CLIPS = pa.schema(
+    {
+        "identity_id": _TEXT,
+        "video_id": _TEXT,
+        "utterance": _TEXT,
+        "path": _TEXT,
+        "defect": _TEXT,
+        "duration_s": _REAL,
+        "speech": pa.list_(pa.list_(_REAL)),  # start and end of each planted stretch, seconds
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -189,9 +225,9 @@ def _finish(out: Path, recipe: Recipe) -> None:
     write_text(url_list(out), _table(("identity_id", "url", "licence", "page"), map(_url_row, photos), ","))
     head = ("VoxCeleb1 ID", "VGGFace1 ID", "Gender", "Nationality", "Set")
     write_text(metadata(out), _table(head, [_meta_row(k, person) for k, person in enumerate(people)], "\t"))
-    write_truth(out / "truth" / "people.parquet", [_person_row(person) for person in people])
-    write_truth(out / "truth" / "photos.parquet", photos)
-    write_truth(out / "truth" / "clips.parquet", clips)
+    write_truth(out / "truth" / "people.parquet", [_person_row(person) for person in people], _PEOPLE)
+    write_truth(out / "truth" / "photos.parquet", photos, _PHOTOS)
+    write_truth(out / "truth" / "clips.parquet", clips, _CLIPS)
     started = out / _PARTS / "world.json"
     write_text(out / "world.json", started.read_text(encoding="utf-8"))
     for person in people:
@@ -224,9 +260,9 @@ def _table(head: Sequence[str], rows: Any, delimiter: str) -> str:
     return out.getvalue()
 
 
-def write_truth(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_truth(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     """Write rows as a Parquet file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    pq.write_table(pa.Table.from_pylist(rows), temporary)
+    pq.write_table(pa.Table.from_pylist(rows, schema), temporary)
     temporary.replace(path)

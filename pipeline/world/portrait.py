@@ -33,7 +33,9 @@ def portrait(person: Person, number: int, side: int) -> Portrait:
     rng = np.random.default_rng([crc32(person.person_id.encode()), number])
     pupil_px = PUPIL_DISTANCE * side
     room = round(_ROOM * pupil_px)
-    scene = replace(draw_scene(rng), pupil_px=pupil_px, width=room, height=room, centre_x=0.5, centre_y=0.45)
+    scene = replace(
+        draw_scene(rng), pupil_px=pupil_px, width=room, height=room, centre_x=0.5, centre_y=0.45, blur_px=0.0
+    )
     figure = draw_figure(person, scene)
     pixels = develop(figure.premultiplied + (1.0 - figure.coverage), scene, rng)
     mask: NDArray[np.uint8] = np.rint(255.0 * figure.coverage).astype(np.uint8)

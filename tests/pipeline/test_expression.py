@@ -59,9 +59,10 @@ def test_a_calm_face_is_neutral_and_every_departure_makes_it_less_so():
         return expression.neutrality(CALM, expression.features(draw_face(**drawn)))
 
     assert surely() > 0.9
-    for departure in ({"opening": 0.25}, {"brows": 0.42}, {"brows": 0.15}, {"eyes": 0.45}, {"eyes": 0.18}):
-        assert surely(**departure) < surely()
-    assert surely(opening=0.07) == pytest.approx(surely())  # closed lips scatter
+    for name, *values in (("opening", 0.25), ("brows", 0.42, 0.15), ("eyes", 0.45, 0.18), ("lift", -0.1)):
+        for value in values:
+            assert surely(**{name: value}) < surely(), (name, value)
+    assert surely(opening=0.07, brows=0.33, eyes=0.29, lift=-0.03) == pytest.approx(surely())  # neutral faces differ
 
 
 @given(PROBABILITIES, st.floats(0.0, 0.3))

@@ -102,9 +102,7 @@ def landmarks_of(pixels: np.ndarray) -> np.ndarray | None:
 
 def test_rendered_heads_of_known_rotation() -> None:
     """Within 30 degrees the median error is at most 3 degrees in yaw and in pitch."""
-    faces, scenes, traits = (
-        pytest.importorskip(f"pipeline.world.{name}") for name in ("faces", "scene", "traits")
-    )
+    faces, scenes, traits = (pytest.importorskip(f"pipeline.world.{name}") for name in ("faces", "scene", "traits"))
     rng = np.random.default_rng(11)
     errors = []
     for index in range(16):

@@ -42,7 +42,9 @@ def test_kept_and_dropped_make_the_input(tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "metrics/squares.json").read_text())
     assert metrics["input"] == 19
     assert metrics["kept"] + sum(metrics["reasons"].values()) == 19
-    assert values(tmp_path / "data/squares") == [v for p in range(5) for k in range(4) if (v := 10 * p + k) <= 20 and v != 13]
+    assert values(tmp_path / "data/squares") == [
+        v for p in range(5) for k in range(4) if (v := 10 * p + k) <= 20 and v != 13
+    ]
     drops = [row for path in table.shards(tmp_path / "data/drops/squares") for row in table.read_rows(path)]
     assert all(row["stage"] == "squares" and row["value"] > row["limit"] == 400 for row in drops)
 

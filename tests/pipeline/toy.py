@@ -59,7 +59,13 @@ class Limits:
 
 def list_numbers(settings: Listing, _context: Context) -> list[Row]:
     return [
-        {"identity_id": f"p{p}", "row_id": f"p{p}-{k}", "sample_id": None, "source": f"http://x/{p}/{k}", "value": 10 * p + k}
+        {
+            "identity_id": f"p{p}",
+            "row_id": f"p{p}-{k}",
+            "sample_id": None,
+            "source": f"http://x/{p}/{k}",
+            "value": 10 * p + k,
+        }
         for p in range(settings.people)
         for k in range(settings.each)
     ]

@@ -54,7 +54,7 @@ def test_a_calm_face_is_kept_with_its_probabilities():
     [
         (CALM, {"opening": 0.3}, "mouth_open", 0.3, 0.2),
         ({"happy": 0.8, "neutral": 0.2}, {}, "smile", 0.8, 0.5),
-        ({"sad": 0.9, "neutral": 0.1}, {}, "not_neutral", 0.1, 0.15),
+        ({"sad": 0.95, "neutral": 0.05}, {}, "not_neutral", 0.05, 0.1),
     ],
 )
 def test_each_rule_says_what_it_measured_and_allowed(p, drawn, reason, value, limit):
@@ -65,8 +65,8 @@ def test_each_rule_says_what_it_measured_and_allowed(p, drawn, reason, value, li
 
 def test_a_doubtful_face_is_dropped_by_its_neutrality_and_the_likeliest_is_named():
     drop = judge({"neutral": 0.3, "surprise": 0.7}, brows=0.45, eyes=0.45)
-    assert (drop.reason, drop.limit, drop.detail) == ("not_neutral", 0.75, "likeliest: surprise")
-    assert 0.15 < drop.value < 0.75
+    assert (drop.reason, drop.limit, drop.detail) == ("not_neutral", 0.8, "likeliest: surprise")
+    assert 0.1 < drop.value < 0.8
 
 
 def test_a_minor_smile_passes_only_when_asked_for_and_never_with_teeth():

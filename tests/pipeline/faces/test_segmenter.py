@@ -1,6 +1,7 @@
 """The person segmenter: its shape, its file, its training, and what the shipped one can do."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from manifests import weights
-from manifests.errors import DataError, Missing
+from manifests.errors import DataError, Missing, UsageError
 from pipeline.faces import segmenter, segmenter_data, segmenter_drawing
 from pipeline.faces.segmenter import Architecture
 from pipeline.faces.train_segmenter import TrainSettings, batch, loss, read, train
@@ -126,7 +127,7 @@ def test_training_goes_on_where_it_stopped_to_the_same_bytes(tmp_path: Path) -> 
 
     def settings(name: str) -> TrainSettings:
         return TrainSettings(
-            out=tmp_path / name, world_people=3, world_share=1.0, steps=4, batch=2, report_every=2, side=64
+            out=tmp_path / name, world_people=3, world_share=1.0, steps=4, batch=2, report_every=2, side=64, stride=16
         )
 
     train(settings("whole.safetensors"), lambda measured: None)
@@ -136,6 +137,8 @@ def test_training_goes_on_where_it_stopped_to_the_same_bytes(tmp_path: Path) -> 
     train(settings("broken.safetensors"), lambda measured: resumed.append(measured["step"]))
     assert resumed == [4]
     assert (tmp_path / "whole.safetensors").read_bytes() == (tmp_path / "broken.safetensors").read_bytes()
+    with pytest.raises(UsageError, match="other settings"):
+        train(replace(settings("whole.safetensors"), rate=0.5), lambda measured: None)
 
 
 def test_training_pictures_depend_on_seed_and_step_alone(tmp_path: Path) -> None:
