@@ -28,7 +28,7 @@ from stages import landmarks
 
 LABELS = Path(__file__).with_name("expressions.csv")
 _CROPS = (1.0, 1.1, 1.2, 1.3, 1.4)  # face boxes
-_L2 = 0.3  # inverse strength of the regularisation
+_L2 = 1.0  # inverse strength of the regularisation
 _NEUTRAL = EMOTIONS.index("neutral")
 Flags = NDArray[np.bool_]
 

@@ -10,7 +10,8 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from manifests.errors import Missing
-from manifests.weights import Entry, Https, Installed, Local, Progress, Source, Wheel, fault, fetch_command
+from manifests.registry import Entry, Https, Installed, Local, Source, Wheel
+from manifests.weights import Progress, fault, fetch_command
 
 if TYPE_CHECKING:
     import requests

@@ -1,121 +1,24 @@
-"""The weights registry: which file every network needs, under which terms, and where a verified copy lies.
+"""Weight files: where a verified copy of each lies, and the terms it comes under.
 
 `path` never touches the network; `fetch` and `ensure` do, through `manifests.fetch`.
 """
 
 import hashlib
 import os
-import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
-from typing import ClassVar, Literal, Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
 from manifests.errors import DataError, Missing, UsageError
+from manifests.registry import Entry, Installed, Local, Wheel, entries, entry
 
-REGISTRY = Path(__file__).with_name("weights.toml")
+__all__ = [
+    "Progress", "Status", "digest", "ensure", "entries", "entry", "fetch", "fetch_command", "path", "verify",
+]  # fmt: skip
+
 _PACKAGES = Path(__file__).resolve().parent.parent  # what `local` paths are relative to
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # a name becomes part of a file name in the cache
-
-
-@dataclass(frozen=True, slots=True)
-class Https:
-    """A file at a public address."""
-
-    kind: ClassVar[str] = "https"
-    url: str
-
-    @property
-    def file(self) -> str:
-        """The file's published name."""
-        return PurePosixPath(self.url).name
-
-    def __str__(self) -> str:
-        return self.url
-
-
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """A data file of an installed distribution; the distribution is never imported."""
-
-    kind: ClassVar[str] = "installed"
-    distribution: str
-    version: str
-    member: str
-
-    @property
-    def file(self) -> str:
-        """The file's published name."""
-        return PurePosixPath(self.member).name
-
-    def __str__(self) -> str:
-        return f"{self.member} of the installed package {self.distribution} {self.version}"
-
-
-@dataclass(frozen=True, slots=True)
-class Wheel:
-    """One member of a wheel on the package index; the wheel is never installed."""
-
-    kind: ClassVar[str] = "wheel"
-    distribution: str
-    version: str
-    member: str
-
-    @property
-    def file(self) -> str:
-        """The file's published name."""
-        return PurePosixPath(self.member).name
-
-    def __str__(self) -> str:
-        return f"{self.member} in the wheel {self.distribution} {self.version}"
-
-
-@dataclass(frozen=True, slots=True)
-class Local:
-    """A file that ships with this project."""
-
-    kind: ClassVar[str] = "local"
-    path: str  # relative to the folder that holds the packages
-
-    @property
-    def file(self) -> str:
-        """The file's published name."""
-        return PurePosixPath(self.path).name
-
-    def __str__(self) -> str:
-        return self.path
-
-
-Source = Https | Installed | Wheel | Local
-_KINDS: dict[str, type[Source]] = {kind.kind: kind for kind in (Https, Installed, Wheel, Local)}
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One weight file: what uses it, how it is recognised, its terms, and what the network expects."""
-
-    name: str
-    used_by: str
-    licence: str
-    restriction: str
-    input: str
-    normalisation: str
-    sources: tuple[Source, ...]
-    sha256: str | None = None  # None: trusted on first use
-    sha256_prefix: str = ""  # all that a publisher states of a hash that could not be verified
-    bytes: int | None = None
-
-    @property
-    def file(self) -> str:
-        """Name of the file in the cache folder and in HQVOX_WEIGHTS."""
-        return self.sources[0].file
-
-    @property
-    def terms(self) -> str:
-        """What is printed at first use."""
-        return f"{self.name}: licence: {self.licence}; restriction: {self.restriction}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,31 +44,6 @@ class Progress(Protocol):
 
     def advance(self, name: str, done: int, total: int | None) -> None:
         """Show that `done` of `total` bytes (None: unknown) of one entry have arrived."""
-
-
-@cache
-def entries() -> tuple[Entry, ...]:
-    """Every entry of weights.toml, in its order."""
-    table = tomllib.loads(REGISTRY.read_text(encoding="utf-8"))
-    return tuple(_entry(name, fields) for name, fields in table.items())
-
-
-def _entry(name: str, fields: dict[str, object]) -> Entry:
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{REGISTRY}: {name!r} is no name for an entry: lower case letters, digits and hyphens")
-    raw = fields.pop("sources")
-    assert isinstance(raw, list) and raw, f"{REGISTRY}: {name} has no sources"
-    sources = tuple(_KINDS[source.pop("kind")](**source) for source in raw)
-    return Entry(name=name, sources=sources, **fields)  # type: ignore[arg-type]  # a wrong key is a TypeError
-
-
-def entry(name: str) -> Entry:
-    """The entry of that name. Raises UsageError with the valid names."""
-    for one in entries():
-        if one.name == name:
-            return one
-    valid = ", ".join(one.name for one in entries())
-    raise UsageError(f"no weights are called {name!r}; valid names: {valid}")
 
 
 def cache_folder() -> Path:
@@ -255,14 +133,23 @@ def fetch(name: str, progress: Progress) -> Path:
 
 
 def introduce(one: Entry, progress: Progress) -> None:
-    """At first use of a file: say its terms, and record its digest beside the cache."""
+    """At first use of a file: say its terms, and record its digest beside the cache.
+
+    Raises UsageError where a digest that nobody registered cannot be recorded.
+    """
     if recorded(one.name) is not None:
         return
     seen = digest(one.name)
     progress.say(one.terms)
     if one.sha256 is None:
         progress.say(f"{one.name}: no hash is registered; sha256 {seen} is trusted from now on")
-    _record(one.name, seen)
+    try:
+        _write_record(one.name, seen)
+    except OSError as error:
+        if one.sha256 is None:
+            raise UsageError(
+                f"cannot record the sha256 of {one.name} ({error}); point XDG_CACHE_HOME to a writable folder"
+            ) from error
 
 
 def find(one: Entry) -> Path | None:
@@ -293,7 +180,8 @@ def fault(one: Entry, file: Path) -> str | None:
     found = sha256_of(file)
     expected = one.sha256 or recorded(one.name)
     if expected is not None and found != expected:
-        return f"its sha256 is {found}; {'registered' if one.sha256 else 'recorded at first use'} is {expected}"
+        known = "registered" if one.sha256 else f"recorded at first use in {_record(one.name)}"
+        return f"its sha256 is {found}; {known} is {expected}"
     if not found.startswith(one.sha256_prefix):
         return f"its sha256 is {found}; by its publisher's file name it begins {one.sha256_prefix}"
     return None
@@ -314,20 +202,20 @@ def _sha256(file: Path, _size: int, _mtime_ns: int) -> str:
 def recorded(name: str) -> str | None:
     """The digest recorded at first use on this machine, if any."""
     try:
-        return (cache_folder() / f"{name}.sha256").read_text(encoding="ascii").strip()
-    except FileNotFoundError:
+        return _record(name).read_text(encoding="ascii").strip()
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def _record(name: str, seen: str) -> None:
-    folder = cache_folder()
-    temporary = folder / f".{name}.{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(f"{seen}\n", encoding="ascii")
-        temporary.replace(folder / f"{name}.sha256")
-    except OSError as error:
-        raise UsageError(f"cannot write to {folder} ({error}); point XDG_CACHE_HOME to a writable folder") from error
+def _record(name: str) -> Path:
+    return cache_folder() / f"{name}.sha256"
+
+
+def _write_record(name: str, seen: str) -> None:
+    temporary = cache_folder() / f".{name}.{os.getpid()}"
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    temporary.write_text(f"{seen}\n", encoding="ascii")
+    temporary.replace(_record(name))
 
 
 def fetch_command(*names: str) -> str:

@@ -26,13 +26,13 @@ class Scoring:
 class Limits:
     """What counts as neutral. Lengths are shares of the distance between the eye centres."""
 
-    min_neutrality: float = 0.8  # 0..1, as pipeline.expression.neutrality
+    min_neutrality: float = 0.82  # 0..1, as pipeline.expression.neutrality
     min_p_neutral: float = 0.1  # 0..1, the network's own probability
     max_mouth_opening: float = 0.2  # gap between the inner lips
     max_p_happy: float = 0.5  # 0..1, the network's probability of a smile
     allow_minor_smile: bool = False  # a closed mouth with little raised corners counts as neutral
     max_smile_opening: float = 0.05  # gap between the lips of a minor smile: beyond it teeth show
-    max_smile_lift: float = 0.1  # mouth corners above the middle of the lips, in a minor smile
+    max_smile_lift: float = 0.08  # mouth corners above the middle of the lips, in a minor smile
 
 
 def score(row: Row, scoring: Scoring) -> Row:

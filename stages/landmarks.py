@@ -1,14 +1,15 @@
 """Keep pictures of one clear, frontal, evenly lit face in colour: detection, 68 landmarks, head pose, light."""
 
 from dataclasses import dataclass
-from typing import Any
 
+import cv2
 import numpy as np
 
 from manifests.schema import CRAWL, FACE_SCORES, LANDMARKS
 from pipeline import geometry, images, pose, quality, warp
 from pipeline.faces import detect, landmark
-from pipeline.faces.detect import Detector
+from pipeline.faces.detect import Detector, Face
+from pipeline.geometry import Box, Points
 from pipeline.images import Pixels, Unreadable
 from pipeline.stage import Drop, Row, RowStage
 
@@ -31,7 +32,7 @@ class Scoring:
 class Limits:
     """What a face may measure; null turns a rule off."""
 
-    max_rival_area: float | None = 0.4  # share of the main face's area that another face may have
+    max_rival_area: float | None = 0.5  # share of the main face's area that another face may have
     min_pupil_px: float | None = 30.0  # px of the original between the pupils
     max_yaw_deg: float | None = 5.0  # degrees either way
     max_pitch_deg: float | None = 5.0  # degrees either way
@@ -50,11 +51,14 @@ def score(row: Row, scoring: Scoring) -> Row:
     # A picture and its mirror image must fare alike, but detectors are not symmetric: so of the two, always the one
     # that is brighter on the left is measured, and the answers are mirrored back.
     mirrored = _brighter_on_the_right(pixels)
-    seen = np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels
+    seen = np.asarray(cv2.flip(pixels, 1), dtype=np.uint8) if mirrored else pixels
     faces = detect.find(seen, scoring.detector, scoring.search_px, scoring.second_look_px)
     if not faces:
         return _fault("no_face", f"{scoring.detector} found none") | {"n_faces": 0}
-    return _measure(seen, faces, scoring.detector, mirrored)
+    scores = measure(seen, faces, landmark.place(seen, faces[0].box, scoring.detector))
+    if mirrored:
+        scores |= _mirrored(scores, pixels.shape[1])
+    return scores | {"chip": chip(pixels, tuple(scores["face_box"]))}
 
 
 def _fault(reason: str, detail: str) -> Row:
@@ -63,38 +67,27 @@ def _fault(reason: str, detail: str) -> Row:
 
 def _brighter_on_the_right(pixels: Pixels) -> bool:
     half = pixels.shape[1] // 2
-    left, right = pixels[:, :half], pixels[:, pixels.shape[1] - half :]
-    return bool(right.sum(dtype=np.int64) > left.sum(dtype=np.int64))
+    left, right = (sum(cv2.sumElems(part)) for part in (pixels[:, :half], pixels[:, pixels.shape[1] - half :]))
+    return bool(right > left)
 
 
-def _measure(pixels: Pixels, faces: list[detect.Face], detector: Detector, mirrored: bool) -> Row:
-    width = pixels.shape[1]
+def chip(pixels: Pixels, box: Box) -> bytes:
+    """The face as the emotion stage sees it, JPEG."""
+    return images.encode_jpeg(warp.crop(pixels, geometry.square(box, CHIP_BOXES), CHIP_PX))
+
+
+def measure(pixels: Pixels, faces: list[Face], at: Points) -> Row:
+    """The scores, but for the chip, of a picture whose faces (main one first) and main landmarks are known."""
     box = faces[0].box
-    at = landmark.place(pixels, box, detector)
+    eyes = geometry.eye_centres(at)
+    head = pose.head_pose(at)
     imbalance, contrast = quality.light(pixels, at)
-    measured = {
+    return {
         "fault": None,
         "fault_detail": None,
         "n_faces": len(faces),
         "detection_score": faces[0].score,
         "rival_area": detect.rival_area(faces),
-        "colourfulness": quality.colourfulness(warp.crop(pixels, geometry.square(box, _COLOUR_BOXES), CHIP_PX)),
-        "light_imbalance": imbalance,
-        "light_contrast": contrast,
-        "sharpness": quality.sharpness(pixels, box),
-    }
-    chip = warp.crop(pixels, geometry.square(box, CHIP_BOXES), CHIP_PX)
-    if mirrored:
-        box = (width - box[2], box[1], width - box[0], box[3])
-        at = geometry.mirror(at, width)
-        chip = np.ascontiguousarray(chip[:, ::-1])
-    return measured | _geometry(box, at) | {"chip": images.encode_jpeg(chip)}
-
-
-def _geometry(box: geometry.Box, at: geometry.Points) -> dict[str, Any]:
-    eyes = geometry.eye_centres(at)
-    head = pose.head_pose(at)
-    return {
         "face_box": list(box),
         "landmarks": at.ravel().tolist(),
         "pupils": eyes.ravel().tolist(),
@@ -103,6 +96,23 @@ def _geometry(box: geometry.Box, at: geometry.Points) -> dict[str, Any]:
         "pitch_deg": head.pitch_deg,
         "roll_deg": head.roll_deg,
         "alignment_residual": pose.alignment_residual(at),
+        "colourfulness": quality.colourfulness(warp.crop(pixels, geometry.square(box, _COLOUR_BOXES), CHIP_PX)),
+        "light_imbalance": imbalance,
+        "light_contrast": contrast,
+        "sharpness": quality.sharpness(pixels, box),
+    }
+
+
+def _mirrored(scores: Row, width: int) -> Row:
+    """The scores that differ in the mirrored picture."""
+    left, top, right, bottom = scores["face_box"]
+    at = geometry.mirror(scores["landmarks"], width)
+    return {
+        "face_box": [width - right, top, width - left, bottom],
+        "landmarks": at.ravel().tolist(),
+        "pupils": geometry.eye_centres(at).ravel().tolist(),
+        "yaw_deg": -scores["yaw_deg"],
+        "roll_deg": -scores["roll_deg"],
     }
 
 

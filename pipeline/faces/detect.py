@@ -27,8 +27,8 @@ WEIGHTS: Final[dict[Detector, tuple[str, ...]]] = {
     "fan": ("s3fd",),
 }
 
-RIVAL_AREA: Final = 0.4  # faces of at least this share of the main face's area are never missed for the search's size
-_SMALLEST_PX: Final = 80  # side of the smallest face that dlib's detectors see
+RIVAL_AREA: Final = 0.5  # faces of at least this share of the main face's area are never missed for the search's size
+_SMALLEST_PX: Final = 72  # side of the smallest face that dlib's detectors see
 _ENLARGED_PX: Final = 800  # longer side of the largest picture that is searched enlarged
 _S3FD_PX: Final = 640  # longer side searched by S3FD, which sees faces of about 16 pixels
 

@@ -7,6 +7,7 @@ same landmarks whatever the picture's size, and mirrored landmarks in the mirror
 from functools import cache
 from typing import Any, Final
 
+import cv2
 import dlib
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +42,7 @@ def _dlib(pixels: Pixels, box: Box) -> Points:
     side = round(_CROP * _FACE_PX)
     around = geometry.square(box, _CROP)
     face = crop(pixels, around, side)
-    mirrored = np.ascontiguousarray(face[:, ::-1])
-    found = 0.5 * (_trees(face) + geometry.mirror(_trees(mirrored), side))
+    found = 0.5 * (_trees(face) + geometry.mirror(_trees(cv2.flip(face, 1)), side))
     return geometry.apply(geometry.invert(geometry.resizing(around, side, side)), found)
 
 

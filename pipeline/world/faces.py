@@ -21,6 +21,7 @@ from pipeline.world.raster import (
     Splats,
     camera_of,
     draw,
+    facing,
     fine_shape,
     light_of,
     normals,
@@ -36,6 +37,7 @@ from pipeline.world.traits import Person
 
 _COLUMNS = 150
 _HALF_TURN_DEG = 108.0  # azimuths farther from the camera's direction are never seen
+_INSIDE_HAIR = np.float32(0.35)  # factor on its light
 _GLASSES_ABOVE = 1.0  # trait
 _FRONT = np.radians(np.linspace(-95.0, 95.0, 80)).astype(np.float32)  # azimuths of neck and shoulders
 _PIVOT = np.array([0.0, 40.0, -20.0], np.float32)  # mm, head frame: where the neck lets the head turn
@@ -144,7 +146,8 @@ def _face(s: _Sitting) -> Splats:
     marks = np.random.default_rng([crc32(s.person.person_id.encode()), 3])
     albedo, gloss = paint_face(points, s.a, s.person.face, s.colours, marks, s.spacing_mm * POINTS_PER_PIXEL)
     normal = turn(s.head, resample(normals(coarse), rows, columns))
-    return splats(_pose(points, s.head), shade(albedo * shadow, normal, s.light, gloss), normal)
+    placed = _pose(points, s.head)
+    return splats(placed, shade(albedo * shadow, normal, s.light, gloss), facing(placed, normal))
 
 
 def _hair(s: _Sitting) -> Splats:
@@ -155,8 +158,10 @@ def _hair(s: _Sitting) -> Splats:
     strands = strand_pattern(np.random.default_rng([s.scene.seed, 2]), rows, columns, style.curl)
     albedo, gloss = hair_paint(points, style, s.colours.hair, strands)
     normal = turn(s.head, resample(normals(coarse), rows, columns))
-    shaded = shade(albedo, normal, s.light, gloss)
-    return splats(_pose(points, s.head), shaded, normal, grows(points, style, strands))
+    placed = _pose(points, s.head)
+    # The inside of the hair is seen too, between its edge and the far cheek, and lies in its own shadow.
+    shaded = shade(albedo, normal, s.light, gloss) * np.where(facing(placed, normal), np.float32(1.0), _INSIDE_HAIR)
+    return splats(placed, shaded, grows(points, style, strands))
 
 
 def _ear(s: _Sitting, sign: float) -> Splats:
@@ -172,13 +177,14 @@ def _ear(s: _Sitting, sign: float) -> Splats:
 
 def _neck(s: _Sitting) -> Splats:
     points, normal = _below_head(s, neck_surface(s.a, _FRONT))
-    return splats(points, shade(neck_paint(points, s.a, s.colours.skin), normal, s.light), normal)
+    return splats(points, shade(neck_paint(points, s.a, s.colours.skin), normal, s.light), facing(points, normal))
 
 
 def _torso(s: _Sitting) -> Splats:
     points, normal = _below_head(s, torso_surface(s.a, _FRONT))
     today = np.random.default_rng([s.scene.seed, 4])
-    return splats(points, shade(clothes_paint(points, s.a, s.colours.skin, today), normal, s.light), normal)
+    clothes = clothes_paint(points, s.a, s.colours.skin, today)
+    return splats(points, shade(clothes, normal, s.light), facing(points, normal))
 
 
 def _below_head(s: _Sitting, surface: Points) -> tuple[Points, Points]:

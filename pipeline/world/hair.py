@@ -63,6 +63,10 @@ def hair_surface(a: Anatomy, c: Cut, azimuth: Field) -> NDArray[np.float32]:
     skull = head_profile(a, c.thick)
     skull[:4, 0] -= 0.25 * c.thick  # more volume on top
     skull = skull[skull[:, 0] < 12.0]
+    if c.tip_y < 40.0:  # short hair is cut closer towards the ears, which stand out of it
+        closer = 0.75 * c.thick * np.clip((skull[:, 0] + 80.0) / 80.0, 0.0, 1.0)
+        skull[:, 1] -= closer
+        skull[:, 3] -= closer
     width = skull[-1, 1]
     tip = max(c.tip_y, 16.0)
     hang = [

@@ -125,7 +125,8 @@ def head_profile(a: Anatomy, offset: float = 0.0) -> NDArray[np.float64]:
         (0.90 * chin, 35.0 * j * (0.5 + 0.5 * c), 28.0, 61.0),
         (0.97 * chin, 23.0 * j * c, 36.0, 50.0),
         (1.0 * chin, 14.0 * j * c, 42.0, 37.0),
-        (1.02 * chin, 6.0, 46.0, 18.0),
+        (1.02 * chin, 7.0, 42.0, 24.0),
+        (1.03 * chin, 0.5, 36.0, 0.5),  # under the jaw
     ]
     profile = np.array(rows)
     # Move each row along the outline's normal, so that the crown rises while the temples widen.

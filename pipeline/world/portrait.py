@@ -39,8 +39,9 @@ def portrait(person: Person, number: int, side: int) -> Portrait:
     figure = draw_figure(person, scene)
     pixels = develop(figure.premultiplied + (1.0 - figure.coverage), scene, rng)
     mask: NDArray[np.uint8] = np.rint(255.0 * figure.coverage).astype(np.uint8)
-    pixels[mask == 0] = 255  # the sensor's noise ends where the person ends
     half = 0.5 * PUPIL_DISTANCE
     target = np.array([[0.5 - half, PUPILS_Y], [0.5 + half, PUPILS_Y]]) * side - 0.5
     matrix = geometry.similarity(figure.pupils, target)
-    return Portrait(warp(pixels, matrix, side, side, fill=255), warp(mask, matrix, side, side, fill=0), room)
+    aligned, matte = warp(pixels, matrix, side, side, fill=255), warp(mask, matrix, side, side, fill=0)
+    aligned[matte == 0] = 255  # the sensor's noise ends where the person ends
+    return Portrait(aligned, matte, room)

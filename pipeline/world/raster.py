@@ -14,6 +14,7 @@ Colours = NDArray[np.float32]  # (3, ...): linear RGB, 0..1
 CAMERA_DISTANCE_MM = 1150.0
 MEAN_PUPIL_DISTANCE_MM = 63.0
 POINTS_PER_PIXEL = 1.2  # along each axis; below 1.1 holes appear where a surface faces the camera
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 SAME_SURFACE_MM = 2.0  # points of one pixel this close in depth are averaged, farther ones are hidden
 
 
@@ -135,13 +136,17 @@ def shade(albedo: Colours, normal: Points, light: Light, gloss: Field | float = 
     return np.stack([albedo[k] * (lit * light.key[k] + even) + glint * light.key[k] for k in range(3)])
 
 
-def splats(points: Points, colours: Colours, normal: Points, keep: NDArray[np.bool_] | None = None) -> Splats:
-    """Drop the points that face away from the camera (and those not in `keep`)."""
+def facing(points: Points, normal: Points) -> NDArray[np.bool_]:
+    """Return which points of a surface show the camera their outer side."""
     x, y, z = points
-    seen = normal[2] * (np.float32(CAMERA_DISTANCE_MM) - z) > normal[0] * x + normal[1] * y
-    if keep is not None:
-        seen &= keep
-    return Splats(points[:, seen], colours[:, seen])
+    seen: NDArray[np.bool_] = normal[2] * (np.float32(CAMERA_DISTANCE_MM) - z) > normal[0] * x + normal[1] * y
+    return seen
+
+
+def splats(points: Points, colours: Colours, keep: NDArray[np.bool_]) -> Splats:
+    """Return the points to be drawn."""
+    chosen = np.flatnonzero(keep)
+    return Splats(*(np.take(array.reshape(3, -1), chosen, axis=1) for array in (points, colours)))
 
 
 def draw(layers: list[Splats], camera: Camera, width: int, height: int) -> tuple[Colours, Field]:
@@ -150,23 +155,25 @@ def draw(layers: list[Splats], camera: Camera, width: int, height: int) -> tuple
     colours = np.concatenate([layer.colours for layer in layers], axis=1)
     px, py = camera.project(points)
     column, row = (px + np.float32(0.5)).astype(np.int32), (py + np.float32(0.5)).astype(np.int32)
-    inside = (px > -0.5) & (column < width) & (py > -0.5) & (row < height)
+    inside = np.flatnonzero((px > -0.5) & (column < width) & (py > -0.5) & (row < height))
     cell = (row * np.int32(width) + column)[inside]
-    depth, colours = points[2, inside], colours[:, inside]
-    nearest = np.full(width * height, -np.inf, np.float32)
+    depth = points[2][inside]
+    nearest = np.full(width * height, -CAMERA_DISTANCE_MM, np.float32)
     np.maximum.at(nearest, cell, depth)
-    front = depth > nearest[cell] - np.float32(SAME_SURFACE_MM)
-    cell, colours = cell[front], colours[:, front]
+    # Where a surface is steep its points are sparse: what would be seen through a gap of one pixel is hidden.
+    closed = cv2.morphologyEx(nearest.reshape(height, width), cv2.MORPH_CLOSE, _NEIGHBOURS).ravel()
+    front = np.flatnonzero(depth > closed[cell] - np.float32(SAME_SURFACE_MM))
+    cell, inside = cell[front], inside[front]
     shape = (height, width)
     count = np.bincount(cell, minlength=width * height).reshape(shape).astype(np.float32)
-    total = [np.bincount(cell, plane, width * height).reshape(shape).astype(np.float32) for plane in colours]
+    total = [np.bincount(cell, plane[inside], width * height).reshape(shape).astype(np.float32) for plane in colours]
     return _close(total, count)
 
 
 def _close(total: list[Field], count: Field) -> tuple[Colours, Field]:
     """Average per pixel, fill the pinholes from their neighbours, soften the outline by one pixel."""
     hit = count > 0
-    solid = cv2.morphologyEx(hit.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    solid = cv2.morphologyEx(hit.astype(np.uint8), cv2.MORPH_CLOSE, _NEIGHBOURS)
     coverage = cv2.GaussianBlur(solid.astype(np.float32), (0, 0), 0.7)
     near, weight = np.maximum(cv2.blur(count, (3, 3)), np.float32(1e-6)), np.maximum(count, 1.0)
     # Outside the outline the colour is that of the nearest neighbours, so that the soft edge has no dark rim.

@@ -7,11 +7,11 @@ from pipeline.world.vocal_tract import RATE, Sound
 
 
 def echo(rng: np.random.Generator) -> Sound:
-    """The direct sound, then an exponential tail 12 to 16 dB below it; 0.08 to 0.2 s for 60 dB."""
+    """The direct sound, then an exponential tail 14 to 18 dB below it; 0.08 to 0.2 s for 60 dB."""
     decay_s = rng.uniform(0.08, 0.20)
     time_s = np.arange(int(decay_s * RATE)) / RATE
     tail = rng.standard_normal(len(time_s)) * 10 ** (-3 * time_s / decay_s) * (time_s > 0.004)
-    tail *= 10 ** (-rng.uniform(12, 16) / 20) / np.sqrt((tail**2).sum())
+    tail *= 10 ** (-rng.uniform(14, 18) / 20) / np.sqrt((tail**2).sum())
     tail[0] = 1.0
     return tail.astype(np.float32)
 

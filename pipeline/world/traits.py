@@ -65,13 +65,13 @@ VOICE_FIELDS = tuple(field.name for field in fields(VoiceTraits))
 # How much of each (standardised) voice trait the face explains; what is left to 1 in variance is private noise.
 VOICE_LOADINGS: dict[str, dict[str, float]] = {
     "f0_hz": {"jaw_width": -0.65, "age": -0.60},
-    "f0_range_st": {"brow": 0.85},
-    "formant_scale": {"face_length": -0.70, "nose_length": -0.50},
-    "spectral_tilt_db": {"face_width": 0.88},
-    "breathiness": {"mouth": 0.85},
-    "tempo": {"age": -0.60, "eyes": 0.60},
+    "f0_range_st": {"eyes": 0.85},
+    "formant_scale": {"face_length": -0.80, "nose_length": -0.30},
+    "spectral_tilt_db": {"mouth": 0.88},
+    "breathiness": {"face_width": 0.85},
+    "tempo": {"age": -0.60, "chin": 0.60},
     "nasality": {"nose_width": 0.88},
-    "ring_db": {"chin": 0.60, "eye_spacing": -0.60},
+    "ring_db": {"eye_spacing": -0.62, "brow": 0.62},
 }
 _F0_HZ = {"m": 118.0, "f": 205.0}
 _FORMANT_SCALE = {"m": 1.0, "f": 1.16}

@@ -46,7 +46,7 @@ CONSONANTS = (
     Phone(300, 1750, 2600, voice=0.10, friction=0.30, friction_hz=4000, stop=True),  # d, t
     Phone(300, 1900, 2200, voice=0.10, friction=0.25, friction_hz=2200, stop=True),  # g, k
 )
-_CLOSURE_S, _BURST_S, _FADE_S = 0.045, 0.020, 0.080
+_CLOSURE_S, _BURST_S, _FADE_S = 0.045, 0.020, 0.100
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ def plan_speech(voice: VoiceTraits, seconds: float, rng: np.random.Generator) ->
             end = seconds - 0.3
         plan.hold(neutral, now)
         _plan_phrase(plan, voice, now, end, rng)
+        plan.hold(_controls(VOWELS[-1], voice, 0.1), end - _FADE_S / 2)
         plan.hold(neutral, end)
         plan.speech.append((now, end))
         pause = rng.uniform(0.4, 1.1)
@@ -128,8 +129,8 @@ def _endless(phones: tuple[Phone, ...], rng: np.random.Generator) -> Iterator[Ph
 
 
 def _plan_breath(plan: Plan, voice: VoiceTraits, start: float, length: float) -> None:
-    """A soft in-breath, some 40 dB under the voice."""
-    breath = _controls(Phone(500, 1500, 2500, friction=0.004, friction_hz=1500), voice, 1.0)
+    """A soft in-breath, far below the voice: WebRTC must not take it for speech."""
+    breath = _controls(Phone(500, 1500, 2500, friction=0.002, friction_hz=1500), voice, 1.0)
     quiet = _controls(VOWELS[-1], voice, 0.0)
     plan.hold(quiet, start)
     plan.hold(breath, start + 0.4 * length)

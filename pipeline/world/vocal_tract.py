@@ -17,8 +17,9 @@ Sound = NDArray[np.float32]
 _HOP = 160  # samples between frames of the vocal tract (10 ms)
 _WINDOW = 2 * _HOP  # a periodic Hann window of two hops adds up to one
 _FFT = 1024  # longer than the window, so that formants may ring on after it
-_RIPPLES = range(10, 22)  # half periods between 0 and 8 kHz on the mel scale: finer than what the traits shape
-_RIPPLE_DB = 2.0
+_RIPPLES = range(10, 22)  # half periods between 0 and 8 kHz on the mel scale
+_RIPPLE_DB = 3.0  # standard deviation of each
+_RIPPLES_FROM_HZ = 4000.0  # below it the traits have their say
 _HERTZ = np.arange(_FFT // 2 + 1) * (RATE / _FFT)
 
 
@@ -90,7 +91,8 @@ def _resonance(centre_hz: NDArray[np.float32], width_hz: float) -> NDArray[np.co
 def _fixed_tract(voice: VoiceTraits, own: np.random.Generator) -> NDArray[np.complex64]:
     """What does not move while talking: the upper formants, the nose, the ring, and ripples that only `own` knows.
 
-    The ripples stand for side cavities, which differ from person to person and show in no face.
+    The ripples stand for the piriform fossae, whose zeros above 4 kHz differ from person to person (Dang and Honda
+    1997) and show in no face.
     """
     scale = voice.formant_scale
     response = np.ones(len(_HERTZ), np.complex64)
@@ -101,8 +103,9 @@ def _fixed_tract(voice: VoiceTraits, own: np.random.Generator) -> NDArray[np.com
         + voice.ring_db * _bump(3000 * scale, 500)
     )  # fmt: skip
     mel = np.log1p(_HERTZ / 700) / np.log1p(_HERTZ[-1] / 700)  # 0 to 1
+    treble = 1 / (1 + np.exp((_RIPPLES_FROM_HZ - _HERTZ) / 200))
     for order in _RIPPLES:
-        gain_db += own.normal(0.0, _RIPPLE_DB) * np.cos(np.pi * order * mel)
+        gain_db += own.normal(0.0, _RIPPLE_DB) * np.cos(np.pi * order * mel) * treble
     return response * (10 ** (gain_db / 20)).astype(np.float32)
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from manifests import fetch, weights
+from manifests import fetch, registry, weights
 from manifests.errors import DataError, Missing, UsageError
 
 CONTENT = bytes(range(256)) * 800
+SIZE = len(CONTENT)
 SHA = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -39,7 +40,7 @@ def register(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("HQVOX_WEIGHTS", raising=False)
 
-    def write(source, sha256=SHA, size=len(CONTENT), prefix=""):
+    def write(source, sha256=SHA, size=SIZE, prefix=""):
         known = f'sha256 = "{sha256}"\n' * bool(sha256) + f"bytes = {size}\n" * bool(size)
         known += f'sha256_prefix = "{prefix}"\n' * bool(prefix)
         file = tmp_path / "weights.toml"
@@ -47,7 +48,7 @@ def register(tmp_path, monkeypatch):
             f'[toy]\nused_by = "tests"\n{known}licence = "MIT"\nrestriction = "research"\ninput = "none"\n'
             f'normalisation = "none"\nsources = [{source}]\n'
         )
-        monkeypatch.setattr(weights, "REGISTRY", file)
+        monkeypatch.setattr(registry, "REGISTRY", file)
         weights.entries.cache_clear()
         return weights.cache_folder() / "toy.bin"
 
@@ -125,7 +126,7 @@ def test_the_shipped_registry_says_everything_of_every_file():
         assert all(texts), entry.name
         assert (entry.sha256 is None) == (entry.bytes is None), entry.name
         assert entry.sha256 is None or len(entry.sha256) == 64
-        assert all(source.url.startswith("https://") for source in entry.sources if isinstance(source, weights.Https))
+        assert all(source.url.startswith("https://") for source in entry.sources if isinstance(source, registry.Https))
 
 
 def test_files_of_the_dependency_are_found_and_verified_without_importing_it():
@@ -135,7 +136,7 @@ def test_files_of_the_dependency_are_found_and_verified_without_importing_it():
 
 
 def test_an_unknown_name_lists_the_valid_ones():
-    with pytest.raises(UsageError, match="'dlib68'.*valid names: dlib-68"):
+    with pytest.raises(UsageError, match=r"'dlib68'.*valid names: dlib-68"):
         weights.path("dlib68")
 
 
@@ -143,7 +144,7 @@ def test_an_unknown_key_or_an_unsafe_name_in_the_registry_is_an_error(register):
     register('{ kind = "local", path = "x/toy.bin", surprise = 1 }')
     with pytest.raises(TypeError, match="surprise"):
         weights.entries()
-    file = weights.REGISTRY
+    file = registry.REGISTRY
     file.write_text(file.read_text().replace("[toy]", '["../toy"]').replace(", surprise = 1", ""))
     with pytest.raises(ValueError, match="no name for an entry"):
         weights.entries()
@@ -204,7 +205,7 @@ def test_a_redirect_is_followed_but_never_off_https(register, web, notes):
     assert weights.fetch("toy", notes).read_bytes() == CONTENT
     weights.path("toy").unlink()
     register(web.source("away"))
-    with pytest.raises(Missing, match="refused http://weights.invalid/toy.bin: weights are fetched over https only"):
+    with pytest.raises(Missing, match=r"refused http://weights\.invalid/toy\.bin: weights are fetched over https only"):
         weights.fetch("toy", notes)
     register(web.source("circle"))
     with pytest.raises(Missing, match="more than 5 redirects"):
@@ -248,7 +249,10 @@ def test_a_hash_that_is_not_registered_is_trusted_once_and_held_to(register, web
     assert weights.verify("toy").state == "trusted on first use"
     assert weights.digest("toy") == SHA
     target.write_bytes(b"changed")
-    with pytest.raises(DataError, match=f"recorded at first use is {SHA}.*pipeline weights fetch toy"):
+    with pytest.raises(
+        DataError,
+        match=f"recorded at first use in .*toy.sha256 is {SHA}; remove that file, then: pipeline weights fetch toy",
+    ):
         weights.path("toy")
     assert weights.verify("toy").state == "broken"
     target.unlink()
@@ -299,7 +303,7 @@ def test_a_wheel_member_is_fetched_on_demand_and_nothing_is_installed(register, 
     weights.ensure(["toy"], notes)
     assert weights.path("toy").read_bytes() == CONTENT
     assert notes.said == ["toy: licence: MIT; restriction: research"]
-    assert weights._installed(weights.Installed("hqvox-toy", "1.0", "toy/toy.bin")) == []
+    assert weights._installed(registry.Installed("hqvox-toy", "1.0", "toy/toy.bin")) == []
 
 
 @pytest.mark.parametrize(
@@ -319,13 +323,13 @@ def test_a_wheel_without_the_member_or_with_a_larger_one_is_refused(
 def test_a_wheel_that_the_index_does_not_have_says_what_pip_said(register, monkeypatch, notes):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     register('{ kind = "wheel", distribution = "hqvox-toy", version = "1.0", member = "toy/toy.bin" }')
-    with pytest.raises(Missing, match="pip download failed: .*hqvox-toy==1.0"):
+    with pytest.raises(Missing, match=r"pip download failed: .*hqvox-toy==1.0"):
         weights.fetch("toy", notes)
 
 
 def test_a_distribution_that_is_not_installed_says_how_to_install_it(register, notes):
     register('{ kind = "installed", distribution = "hqvox-toy", version = "1.0", member = "toy/toy.bin" }')
-    with pytest.raises(Missing, match="pip install hqvox-toy==1.0"):
+    with pytest.raises(Missing, match=r"pip install hqvox-toy==1.0"):
         weights.fetch("toy", notes)
 
 
@@ -342,3 +346,20 @@ def test_the_size_cap_of_an_unregistered_file_is_kept(register, web, notes, monk
     register(web.source("whole"), sha256=None, size=None)
     with pytest.raises(Missing, match=f"{len(CONTENT)} bytes are announced; at most 100 are expected"):
         weights.fetch("toy", notes)
+
+
+@pytest.mark.parametrize(("sha256", "can_be_used"), [(SHA, True), (None, False)])
+def test_without_a_cache_folder_only_registered_files_can_be_used(
+    register, tmp_path, monkeypatch, notes, sha256, can_be_used
+):
+    register('{ kind = "https", url = "https://weights.invalid/toy.bin" }', sha256, SIZE if sha256 else None)
+    (tmp_path / "toy.bin").write_bytes(CONTENT)
+    (tmp_path / "full").write_bytes(b"a file where the cache folder should be")
+    monkeypatch.setenv("HQVOX_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "full"))
+    if can_be_used:
+        weights.ensure(["toy"], notes)
+        assert weights.path("toy") == tmp_path / "toy.bin"
+    else:
+        with pytest.raises(UsageError, match="point XDG_CACHE_HOME to a writable folder"):
+            weights.ensure(["toy"], notes)

@@ -79,7 +79,7 @@ def test_resizing_keeps_edges_on_edges() -> None:
 def test_landmark_error_is_a_share_of_the_pupil_distance() -> None:
     truth = np.zeros((68, 2))
     truth[geometry.RIGHT_EYE, 0] = 50.0
-    assert geometry.landmark_error(truth + [0.0, 5.0], truth) == pytest.approx(0.1)
+    assert geometry.landmark_error(truth + np.array([0.0, 5.0]), truth) == pytest.approx(0.1)
 
 
 boxes = st.tuples(coordinates, coordinates, st.floats(1.0, 500.0), st.floats(1.0, 500.0)).map(

@@ -38,9 +38,9 @@ def darkest(pixels: np.ndarray, left: bool) -> np.ndarray:
     return np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
 
 
-pupils = st.tuples(
-    st.floats(300, 500), st.floats(300, 500), st.floats(35, 250), st.floats(-0.5, 0.5)
-).map(lambda p: ((p[0], p[1]), (p[0] + p[2] * np.cos(p[3]), p[1] + p[2] * np.sin(p[3]))))
+pupils = st.tuples(st.floats(300, 500), st.floats(300, 500), st.floats(35, 250), st.floats(-0.5, 0.5)).map(
+    lambda p: ((p[0], p[1]), (p[0] + p[2] * np.cos(p[3]), p[1] + p[2] * np.sin(p[3])))
+)
 
 
 @given(pupils)

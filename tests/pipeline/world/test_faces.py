@@ -51,12 +51,12 @@ def test_the_mask_covers_both_pupils_and_no_upper_corner(expression: str) -> Non
 
 
 def test_pupils_are_dark() -> None:
-    """The planted pupil is the darkest spot of its neighbourhood, whatever the pose."""
+    """The planted pupil is among the darkest spots of its neighbourhood, whatever the pose."""
     for person in PEOPLE[:6]:
         photo = photograph(person, Scene(noise=0.0, yaw_deg=8.0, roll_deg=6.0, pitch_deg=-4.0, light_harshness=0.1))
         for x, y in np.rint(photo.pupils).astype(int):
             around = photo.pixels[y - 8 : y + 9, x - 8 : x + 9].mean(axis=-1)
-            assert photo.pixels[y - 1 : y + 2, x - 1 : x + 2].mean() < np.quantile(around, 0.35)
+            assert around[7:10, 7:10].min() <= np.quantile(around, 0.1)  # beside the light's reflection
 
 
 def test_turning_the_head_moves_the_nearer_pupil_as_a_mirror_image() -> None:
@@ -115,7 +115,7 @@ def test_a_portrait_is_white_around_and_has_its_pupils_in_place() -> None:
     for share in (0.5 - PUPIL_DISTANCE / 2, 0.5 + PUPIL_DISTANCE / 2):
         x = round(share * 160 - 0.5)
         around = drawn.pixels[y - 4 : y + 5, x - 4 : x + 5].mean(axis=-1)
-        assert drawn.pixels[y, x].mean() < np.quantile(around, 0.35)
+        assert around[3:6, 3:6].min() <= np.quantile(around, 0.1)
     assert np.array_equal(drawn.pixels, portrait(PEOPLE[4], 0, 160).pixels)
     assert not np.array_equal(drawn.pixels, portrait(PEOPLE[4], 1, 160).pixels)
 
