@@ -6,7 +6,7 @@ neither the picture's size nor a tilted head changes them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import log, tanh
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,11 +25,12 @@ _SMALLEST = 0.1  # added to a probability before its logarithm: below it the net
 # Where most neutral faces lie; beyond, brows are raised or knitted, eyes wide or narrowed, mouth corners pulled down.
 _CALM_BROWS, _CALM_EYES = (0.22, 0.34), (0.28, 0.36)
 _CLOSED_MOUTH_OPENING, _LEVEL_CORNER_LIFT = 0.08, -0.04
+_NARROWEST_EYE = 0.01  # in the profile of a face an eye's corners can coincide
 
 # Logistic regression on `evidence`: 264 real faces, 161 of them labelled by eye, classes of both collections weighted
 # alike, standardised, L2 with C = 1. `benchmarks/emotion.py` fits it and prints these numbers and its errors.
-_OFFSET = 5.525
-_SLOPES = (0.226, 0.625, -0.262, -0.695, 0.657, 0.542, 1.595, -8.03, -18.101, -15.986, -46.942)
+_OFFSET = 5.844
+_SLOPES = (0.208, 0.618, -0.286, -0.7, 0.717, 0.657, 1.607, -8.093, -20.517, -16.829, -44.343)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ def upright(landmarks: ArrayLike) -> NDArray[np.float64]:
 def _opening(eye: NDArray[np.float64]) -> float:
     """Eye aspect ratio (Soukupova and Cech 2016)."""
     heights = eye[[5, 4], 1] - eye[[1, 2], 1]
-    return float(heights.mean() / np.hypot(*(eye[3] - eye[0])))
+    width = max(float(np.hypot(*(eye[3] - eye[0]))), _NARROWEST_EYE)
+    return float(heights.mean()) / width
 
 
 def evidence(probabilities: Sequence[float], found: Features) -> tuple[float, ...]:
@@ -86,7 +88,7 @@ def _beyond(value: float, span: tuple[float, float]) -> float:
 def neutrality(probabilities: Sequence[float], found: Features) -> float:
     """How surely a face is neutral, 0..1: the network's probabilities corrected by the landmarks."""
     total = _OFFSET + sum(a * b for a, b in zip(_SLOPES, evidence(probabilities, found), strict=True))
-    return 1.0 / (1.0 + exp(-total))
+    return 0.5 * (1.0 + tanh(0.5 * total))  # the logistic function, which never overflows in this form
 
 
 def without_smile(probabilities: Sequence[float]) -> list[float]:

@@ -13,6 +13,7 @@ Samples = NDArray[np.int16]
 SAMPLE_RATE = 16_000  # Hz of everything behind `decode`
 RATES = range(4_000, 384_001)  # Hz that a recording may claim
 MAX_CHANNELS = 32
+MAX_VALUES = 1 << 28  # samples times channels, 1 GiB as float32: an hour of silence packs into a few kilobytes
 
 _LIBSNDFILE = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS", b"ID3")
 _UNKNOWN_SIZE = (0, 0xFFFFFFFF)  # what a RIFF written to a pipe says of its own size
@@ -42,7 +43,7 @@ def decode(data: bytes, max_duration_s: float) -> Speech:
 
     16-bit mono at 16 kHz comes out sample for sample. Channels are averaged; other rates go through a linear-phase
     filter (soxr HQ). Raises Unreadable: `empty`, `not_a_recording`, `undecodable`, `truncated`, `not_finite`,
-    `bad_sample_rate`, `too_many_channels`, `no_samples`, `too_long`.
+    `bad_sample_rate`, `too_many_channels`, `too_many_samples`, `too_long`, `no_samples`.
     """
     if not data:
         raise Unreadable("empty", "zero bytes")
@@ -66,6 +67,8 @@ def decode(data: bytes, max_duration_s: float) -> Speech:
 
 def _container(data: bytes) -> str | None:
     """Who can read these bytes: libsndfile, or FFmpeg's demuxer of that name; None for neither."""
+    if data.startswith(b"fLaC") and not (data[21:22] and data[21] & 0x0F or any(data[22:26])):
+        return "flac"  # written to a pipe: its 36 bits for the count of samples are zero, and libsndfile gives up
     if data.startswith(_LIBSNDFILE):
         return "libsndfile"
     if data[4:8] == b"ftyp":
@@ -83,26 +86,28 @@ def _check_riff_size(data: bytes) -> None:
             raise Unreadable("truncated", f"{len(data)} bytes of {size + 8}")
 
 
-def _check_header(rate: int, channels: int, duration_s: float, max_duration_s: float) -> None:
+def _check_header(rate: int, channels: int, frames: int, max_duration_s: float) -> None:
     if rate not in RATES:
         raise Unreadable("bad_sample_rate", f"{rate} Hz; expected {RATES.start} to {RATES.stop - 1}")
     if not 1 <= channels <= MAX_CHANNELS:
         raise Unreadable("too_many_channels", f"{channels} channels; at most {MAX_CHANNELS}")
-    if duration_s > max_duration_s:
-        raise Unreadable("too_long", f"{duration_s:.0f} seconds; at most {max_duration_s:.0f}")
+    if frames > max_duration_s * rate:
+        raise Unreadable("too_long", f"{frames / rate:.1f} seconds; at most {max_duration_s:.1f}")
+    if frames * channels > MAX_VALUES:
+        raise Unreadable("too_many_samples", f"{frames} samples of {channels} channels; at most {MAX_VALUES} in all")
 
 
 def _read_libsndfile(data: bytes, max_duration_s: float) -> tuple[NDArray[Any], int]:
     """Samples as (n, channels): int16 where the file holds just that, else float32."""
     with soundfile.SoundFile(io.BytesIO(data)) as file:
         rate = file.samplerate
-        _check_header(rate, file.channels, file.frames / rate if rate else 0.0, max_duration_s)
-        exact = file.subtype == "PCM_16"
-        limit = int(max_duration_s * rate) + 1  # headers lie: never read more than was allowed
-        channels = file.read(limit, dtype="int16" if exact else "float32", always_2d=True)
-        if file.format in _EXACT and len(channels) < min(file.frames, limit):
+        _check_header(rate, file.channels, file.frames, max_duration_s)
+        # Headers lie: never read more than one sample beyond what is allowed.
+        limit = 1 + min(int(max_duration_s * rate), MAX_VALUES // file.channels)
+        channels = file.read(limit, dtype="int16" if file.subtype == "PCM_16" else "float32", always_2d=True)
+        if file.format in _EXACT and len(channels) < file.frames:
             raise Unreadable("truncated", f"{len(channels)} samples of {file.frames}")
-    _check_header(rate, channels.shape[1], (len(channels) - 1) / rate, max_duration_s)
+    _check_header(rate, channels.shape[1], len(channels), max_duration_s)
     return channels, rate
 
 
@@ -118,14 +123,14 @@ def _read_ffmpeg(data: bytes, demuxer: str, max_duration_s: float) -> tuple[NDAr
             raise Unreadable("not_a_recording", "no audio stream")
         stream = container.streams.audio[0]
         rate, count = stream.rate, stream.channels
-        _check_header(rate, count, 0.0, max_duration_s)
+        _check_header(rate, count, 0, max_duration_s)
         to_float = av.AudioResampler(format="fltp")
         parts, total = [], 0
         for frame in container.decode(stream):
             for part in to_float.resample(frame):
                 parts.append(part.to_ndarray())
                 total += part.samples
-            _check_header(rate, count, total / rate, max_duration_s)
+            _check_header(rate, count, total, max_duration_s)
     if not parts:
         return np.empty((0, count), np.float32), rate
     return np.ascontiguousarray(np.concatenate(parts, axis=1).T), rate

@@ -172,8 +172,14 @@ def weights_fetch(names: tuple[str, ...]) -> None:
     from pipeline.progress import FetchProgress
 
     progress = FetchProgress()
+    failed = []
     for name in names or tuple(entry.name for entry in registry.entries()):
-        click.echo(f"{name}: {registry.fetch(name, progress)}")
+        try:
+            click.echo(f"{name}: {registry.fetch(name, progress)}")
+        except HqvoxError as error:
+            failed.append(error)
+    if failed:
+        raise type(failed[0])("\n".join(map(str, failed)))
 
 
 @weights.command("verify")

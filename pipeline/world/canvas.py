@@ -12,7 +12,7 @@ from pipeline.world.traits import FaceTraits
 Window = tuple[slice, slice]  # rows and columns of a grid
 Paint = NDArray[np.float32]  # linear RGB: (3,) one colour, (3, rows, columns) a painted surface
 
-_SKIN_TONES = np.array([[62, 38, 28], [112, 72, 52], [164, 116, 88], [205, 158, 130], [226, 186, 162], [238, 206, 188]])
+_SKIN_TONES = np.array([[84, 54, 40], [120, 78, 57], [164, 116, 88], [205, 158, 130], [226, 186, 162], [238, 206, 188]])
 _HAIR_TONES = np.array([[16, 13, 12], [34, 24, 18], [62, 40, 26], [98, 62, 36], [150, 108, 62], [196, 160, 104]])
 _IRIS_TONES = np.array([[38, 22, 14], [72, 44, 22], [104, 88, 46], [92, 116, 96], [88, 120, 150]])
 _GREY_HAIR = (168, 166, 162)

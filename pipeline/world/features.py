@@ -49,7 +49,7 @@ def paint_nostrils(c: Canvas, a: Anatomy) -> None:
     where = c.window(-w - 8.0, w + 8.0, a.nose_y - 24.0, a.nose_y + 14.0)
     side, y = c.side[where], c.y[where]
     under = bump(side, 0.0, 0.62 * w) * bump(y, a.nose_y + 1.5, 2.8)
-    c.tint(where, 0.75 * under, (0.58, 0.50, 0.50))
+    c.tint(where, 0.55 * under, (0.58, 0.50, 0.50))
     hole = ((side - 0.46 * w) / (0.25 * w)) ** 2 + ((y - a.nose_y + 1.6 + 0.08 * side) / 2.3) ** 2
     c.lay(where, 0.92 * np.exp(-(hole**1.5)), 0.05 * c.colours.skin)
     c.tint(where, 0.6 * bump(side, 0.98 * w, 1.5) * bump(y, a.nose_y - 5.0, 5.0), (0.56, 0.48, 0.48))
@@ -111,5 +111,5 @@ def paint_brows(c: Canvas, a: Anatomy, rng: np.random.Generator) -> None:
     half = 0.5 * a.brow_thick * np.clip(1.15 - 0.75 * along, 0.1, 1.0)
     body = np.clip((half - np.abs(y - middle)) / (1.3 * c.soft_mm) + 0.6, 0.0, 1.0)
     ends = np.clip((along + 0.06) / 0.12, 0.0, 1.0) * np.clip((1.05 - along) / 0.2, 0.0, 1.0)
-    hairs = 1.0 + 0.22 * cloud(rng, side.shape, 2.2)
+    hairs = 1.0 + 0.13 * cloud(rng, side.shape, 2.8)
     c.lay(where, np.clip(0.90 * body * ends * hairs, 0.0, 0.97), c.colours.brow)

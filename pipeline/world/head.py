@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from pipeline.world.scene import Expression
-from pipeline.world.traits import Person
+from pipeline.world.traits import FaceTraits, Person
 
 Field = NDArray[np.float32]  # one number per grid point
 Points = NDArray[np.float32]  # (3, ...): x, y, z in mm
 HEAD_ROWS = 150
-HEAD_COLUMNS = 150
+_LIMIT = 1.8  # standard deviations that a trait's effect on the shape approaches: the rarest stay human
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Anatomy:
 
 def anatomy(person: Person, expression: Expression, intensity: float, age_offset_years: float) -> Anatomy:
     """Return the measures of a person's face under an expression of strength 0..1."""
-    t = person.face
+    t = FaceTraits(*(_LIMIT * np.tanh(person.face.vector() / _LIMIT)).tolist())
     male = person.gender == "m"
     smile, surprise, scowl = ((expression == kind) * intensity for kind in ("smile", "surprise", "scowl"))
     eye_half_width = 14.6 + 0.9 * t.eyes
@@ -63,7 +63,7 @@ def anatomy(person: Person, expression: Expression, intensity: float, age_offset
     mouth_y = 60.5 + 1.8 * t.face_length + 1.5 * t.nose_length
     return Anatomy(
         male=male,
-        age_years=float(np.clip(t.age_years + age_offset_years, 18.0, 80.0)),
+        age_years=float(np.clip(person.face.age_years + age_offset_years, 18.0, 80.0)),
         widen=1.0 + 0.050 * t.face_width + (0.015 if male else -0.02),
         jaw=1.0 + 0.065 * t.jaw_width + (0.03 if male else -0.04),
         chin_y=107.0 + 5.0 * t.face_length + 2.0 * t.chin + (2.0 if male else -3.0) + 13.0 * surprise,
@@ -76,8 +76,8 @@ def anatomy(person: Person, expression: Expression, intensity: float, age_offset
         brow_y=-18.5 - 1.7 * t.brow + (1.2 if male else -1.5) - 8.5 * surprise + 3.0 * scowl,
         brow_inner_drop=2.2 + 4.5 * scowl - 3.0 * surprise,
         brow_inner_x=10.5 - 3.5 * scowl,
-        brow_thick=(7.2 if male else 5.0) * float(np.exp(0.28 * t.brow)),
-        nose_y=38.0 + 1.4 * t.nose_length + 0.7 * t.face_length,
+        brow_thick=(7.2 if male else 5.0) * float(np.exp(0.24 * t.brow)),
+        nose_y=38.0 + 1.2 * t.nose_length + 0.7 * t.face_length,
         nose_half_width=(17.5 + 2.2 * t.nose_width) * (1.0 if male else 0.93) + 1.2 * smile,
         nose_out=14.5 + 1.4 * t.nose_length + (1.5 if male else 0.0),
         mouth_y=mouth_y + 4.0 * surprise,

@@ -80,3 +80,9 @@ def test_without_smile_moves_happy_to_neutral_and_nothing_else(probabilities):
     assert calm["happy"] == 0.0
     assert calm["neutral"] == before["neutral"] + before["happy"]
     assert all(calm[name] == before[name] for name in EMOTIONS if name not in ("happy", "neutral"))
+
+
+def test_an_eye_without_width_is_not_calm_and_no_error():
+    face = draw_face()
+    face[[36, 39], 0] = 0.0
+    assert expression.neutrality(CALM, expression.features(face)) < 0.1

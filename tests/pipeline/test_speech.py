@@ -134,8 +134,27 @@ def test_a_wav_written_to_a_pipe_is_whole() -> None:
     assert len(decode(bytes(wav), MINUTE).samples) == 16_000
 
 
-@given(head=st.sampled_from([b"RIFF", b"fLaC", b"OggS", b"ID3\x04", b"\xff\xfb\x90", b"\xff\xf1\x50", b"\0\0\0\x18ftypM4A "]),
-       tail=st.binary(max_size=300))  # fmt: skip
+def test_a_flac_written_to_a_pipe_is_whole() -> None:
+    """The 36 bits that count its samples stay zero."""
+    samples = np.random.default_rng(0).integers(-3000, 3000, 16_000).astype(np.int16)
+    flac = bytearray(encode_flac(samples))
+    flac[21] &= 0xF0
+    flac[22:26] = bytes(4)
+    assert np.array_equal(decode(bytes(flac), MINUTE).samples, samples)
+    assert refusal(bytes(flac), max_duration_s=0.5) == "too_long"
+
+
+def test_an_hour_of_silence_on_many_channels_is_refused_before_it_fills_the_memory() -> None:
+    """From the header alone; a few kilobytes of FLAC can hold it."""
+    flac = bytearray(written(np.zeros((4800, 8)), 48_000, "FLAC"))
+    flac[22:26] = struct.pack(">I", 3600 * 48_000)
+    assert refusal(bytes(flac), max_duration_s=3600.0) == "too_many_samples"
+
+
+HEADS = (b"RIFF", b"fLaC", b"OggS", b"ID3\x04", b"\xff\xfb\x90", b"\xff\xf1\x50", b"\0\0\0\x18ftypM4A ")
+
+
+@given(head=st.sampled_from(HEADS), tail=st.binary(max_size=300))
 @settings(max_examples=60, deadline=None)
 def test_noise_behind_a_known_head_raises_nothing_else(head: bytes, tail: bytes) -> None:
     try:

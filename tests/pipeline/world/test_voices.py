@@ -110,7 +110,7 @@ def test_a_noisy_recording_drowns_its_pauses() -> None:
 
 
 def test_what_cannot_be_recorded_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1.5"):
+    with pytest.raises(ValueError, match=r"at least 1\.5"):
         speak(draw_person(0, 0), 0, 0.5)
     with pytest.raises(ValueError, match=DEFECTS[0]):
         speak(draw_person(0, 0), 0, 3.0, "muffled")  # type: ignore[arg-type]
