@@ -24,7 +24,8 @@ from pipeline.run import run_stage
 from pipeline.settings import Params, Run
 from pipeline.stage import Paths
 from pipeline.world.traits import draw_person
-from pipeline.world.voices import RATE, speak
+from pipeline.world.vocal_tract import RATE
+from pipeline.world.voices import speak
 from stages.voices import STAGE
 
 CLIP_S = 8.0
@@ -72,8 +73,10 @@ def measure(root: Path, clips: int, workers: int, keep_audio: bool) -> dict[str,
             speeds.append(clips * CLIP_S / (time.perf_counter() - began))
             costs.append((time.process_time() - busy) / (clips * CLIP_S) * 1000)
             assert summary is not None and summary.kept == clips, summary
-    speed = {"times_real_time": round(statistics.median(speeds))}
-    return speed | {"cpu_ms_per_s": round(statistics.median(costs), 3)} if workers == 1 else speed
+    result: dict[str, float] = {"times_real_time": round(statistics.median(speeds))}
+    if workers == 1:
+        result["cpu_ms_per_s"] = round(statistics.median(costs), 3)
+    return result
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pipeline import vad
 from pipeline.frontend import PROFILES, mel
 from pipeline.world.traits import draw_person
-from pipeline.world.voices import RATE, Recording, speak
+from pipeline.world.vocal_tract import RATE
+from pipeline.world.voices import Recording, speak
 
 FRAME = RATE * 30 // 1000  # samples
 HANGOVER = 6  # frames after speech in which WebRTC still says speech

@@ -78,6 +78,12 @@ _LANDMARK_SCORES = (
     Column("rival_area", _REAL, "area of the largest other face as a share of the main one's", nullable=True),
     Column("face_box", _REALS, "left, top, right, bottom of the main face, pixels", nullable=True),
     Column("landmarks", _REALS, "68 points, x0 y0 x1 y1 ..., 0-based pixels of the upright original", nullable=True),
+    Column(
+        "landmark_spread",
+        _REAL,
+        "landmarks of the picture against its mirror image's, share of the pupil distance",
+        True,
+    ),
     Column("pupils", _REALS, "left x, y, right x, y as seen in the picture, pixels", nullable=True),
     Column("pupil_px", _REAL, "distance between the pupils, pixels of the original", nullable=True),
     Column("yaw_deg", _REAL, "head turn, positive towards the picture's right", nullable=True),

@@ -21,6 +21,9 @@ from pipeline.settings import Params
 from pipeline.shard import FAILED, Outcome, RowTask, ShardTask, run_row_shard, run_shard
 from pipeline.stage import Context, RowStage, ShardStage, Stage, TableStage
 
+# Imported once by the fork server: pyarrow would otherwise load pandas in each worker, at its first shard.
+_IN_EVERY_WORKER = ("pandas", "pyarrow.parquet", "pipeline.shard")
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -120,7 +123,7 @@ def _map(
     given = kept = skipped = 0
     module = (stage.score if isinstance(stage, RowStage) else stage.process).__module__
     with StageProgress(stage.name, len(tasks)) as progress:
-        for outcome in engine.map_shards(function, tasks, workers, preload=(module,)):
+        for outcome in engine.map_shards(function, tasks, workers, preload=(*_IN_EVERY_WORKER, module)):
             given += outcome.input
             kept += outcome.kept
             skipped += outcome.skipped

@@ -67,8 +67,8 @@ def decode(data: bytes, max_duration_s: float) -> Speech:
 
 def _container(data: bytes) -> str | None:
     """Who can read these bytes: libsndfile, or FFmpeg's demuxer of that name; None for neither."""
-    if data.startswith(b"fLaC") and not (data[21:22] and data[21] & 0x0F or any(data[22:26])):
-        return "flac"  # written to a pipe: its 36 bits for the count of samples are zero, and libsndfile gives up
+    if data.startswith(b"fLaC") and not int.from_bytes(data[21:26], "big") & 0xF_FFFF_FFFF:
+        return "flac"  # written to a pipe: the 36 bits that count its samples are zero, and libsndfile gives up
     if data.startswith(_LIBSNDFILE):
         return "libsndfile"
     if data[4:8] == b"ftyp":

@@ -9,7 +9,8 @@ from manifests.schema import CRAWL, FACE_SCORES, LANDMARKS
 from pipeline import geometry, images, pose, quality, warp
 from pipeline.faces import detect, landmark
 from pipeline.faces.detect import Detector, Face
-from pipeline.geometry import Box, Points
+from pipeline.faces.landmark import Pair
+from pipeline.geometry import Box
 from pipeline.images import Pixels, Unreadable
 from pipeline.stage import Drop, Row, RowStage
 
@@ -34,6 +35,7 @@ class Limits:
 
     max_rival_area: float | None = 0.5  # share of the main face's area that another face may have
     min_pupil_px: float | None = 30.0  # px of the original between the pupils
+    max_landmark_spread: float | None = 0.05  # share of the pupil distance, as pipeline.faces.landmark.spread
     max_yaw_deg: float | None = 5.0  # degrees either way
     max_pitch_deg: float | None = 5.0  # degrees either way
     max_alignment_residual: float | None = 0.1  # share of the pupil distance
@@ -55,7 +57,7 @@ def score(row: Row, scoring: Scoring) -> Row:
     faces = detect.find(seen, scoring.detector, scoring.search_px, scoring.second_look_px)
     if not faces:
         return _fault("no_face", f"{scoring.detector} found none") | {"n_faces": 0}
-    scores = measure(seen, faces, landmark.place(seen, faces[0].box, scoring.detector))
+    scores = measure(seen, faces, landmark.place_twice(seen, faces[0].box, scoring.detector))
     if mirrored:
         scores |= _mirrored(scores, pixels.shape[1])
     return scores | {"chip": chip(pixels, tuple(scores["face_box"]))}
@@ -76,9 +78,10 @@ def chip(pixels: Pixels, box: Box) -> bytes:
     return images.encode_jpeg(warp.crop(pixels, geometry.square(box, CHIP_BOXES), CHIP_PX))
 
 
-def measure(pixels: Pixels, faces: list[Face], at: Points) -> Row:
+def measure(pixels: Pixels, faces: list[Face], twice: Pair) -> Row:
     """The scores, but for the chip, of a picture whose faces (main one first) and main landmarks are known."""
     box = faces[0].box
+    at = twice.mean(axis=0)
     eyes = geometry.eye_centres(at)
     head = pose.head_pose(at)
     imbalance, contrast = quality.light(pixels, at)
@@ -90,6 +93,7 @@ def measure(pixels: Pixels, faces: list[Face], at: Points) -> Row:
         "rival_area": detect.rival_area(faces),
         "face_box": list(box),
         "landmarks": at.ravel().tolist(),
+        "landmark_spread": landmark.spread(twice),
         "pupils": eyes.ravel().tolist(),
         "pupil_px": geometry.distance(eyes[0], eyes[1]),
         "yaw_deg": head.yaw_deg,
@@ -124,6 +128,7 @@ def decide(row: Row, scores: Row, limits: Limits) -> Row | Drop:
     rules = (  # reason, measured, limit, +1: at most, -1: at least
         ("several_faces", s["rival_area"], limits.max_rival_area, 1),
         ("too_small", s["pupil_px"], limits.min_pupil_px, -1),
+        ("unsure_landmarks", s["landmark_spread"], limits.max_landmark_spread, 1),
         ("yaw", abs(s["yaw_deg"]), limits.max_yaw_deg, 1),
         ("pitch", abs(s["pitch_deg"]), limits.max_pitch_deg, 1),
         ("asymmetric", s["alignment_residual"], limits.max_alignment_residual, 1),

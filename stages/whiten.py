@@ -33,7 +33,7 @@ class Limits:
 
     min_coverage: float = 0.15  # share of the picture that is person
     max_coverage: float = 0.95  # beyond it there is no background to tell from
-    min_edge_quality: float = 0.3  # 0..1, as pipeline.matte.edge_quality
+    min_edge_quality: float = 0.35  # 0..1, as pipeline.matte.edge_quality
     min_face_coverage: float = 0.9  # share of the face that is person: less, and something covers it
 
 

@@ -27,9 +27,10 @@ WEIGHTS: Final[dict[Detector, tuple[str, ...]]] = {
     "fan": ("s3fd",),
 }
 
-RIVAL_AREA: Final = 0.5  # faces of at least this share of the main face's area are never missed for the search's size
+RIVAL_AREA: Final = 0.5  # a face of this share of the main face's area is looked for, however small the main one
 _SMALLEST_PX: Final = 72  # side of the smallest face that dlib's detectors see
 _ENLARGED_PX: Final = 800  # longer side of the largest picture that is searched enlarged
+_NARROWEST_PX: Final = 32  # narrower strips hold no face for a CNN; the narrowest make it raise
 _S3FD_PX: Final = 640  # longer side searched by S3FD, which sees faces of about 16 pixels
 
 
@@ -112,10 +113,14 @@ def _hog(pixels: Pixels) -> list[Face]:
 
 
 def _mmod(pixels: Pixels) -> list[Face]:
+    if min(pixels.shape[:2]) < _NARROWEST_PX:
+        return []
     return [Face(_edges(found.rect), float(found.confidence)) for found in _mmod_detector()(pixels, 0)]
 
 
 def _s3fd(pixels: Pixels) -> list[Face]:
+    if min(pixels.shape[:2]) < _NARROWEST_PX:
+        return []
     found = _s3fd_detector().detect_from_image(pixels)
     return [Face((float(x0), float(y0), float(x1), float(y1)), float(score)) for x0, y0, x1, y1, score in found]
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from manifests.errors import DataError, Missing
 from pipeline.images import Pixels, decode
 from pipeline.matte import without_holes
 from pipeline.warp import shrink_to
@@ -60,9 +61,14 @@ def validation(data: bytes) -> bool:
 
 
 def read_pairs(folder: Path) -> Iterator[tuple[bytes, Example]]:
-    """`images/NAME.*` with `masks/NAME.*`; a mask may be smaller than its picture. Yields file bytes and example."""
+    """`images/NAME.*` with `masks/NAME.*`; a mask may be smaller than its picture. Yields file bytes and example.
+
+    Raises DataError where a picture has no mask.
+    """
     masks = {path.stem: path for path in sorted((folder / "masks").glob("*"))}
     for path in sorted((folder / "images").glob("*")):
+        if path.stem not in masks:
+            raise DataError(f"{path} has no mask; expected {folder / 'masks' / path.stem}.png, white where a person is")
         data = path.read_bytes()
         pixels = shrink_to(decode(data, _MAX_PIXELS), _WORK_SIDE)[0]
         mask = decode(masks[path.stem].read_bytes(), _MAX_PIXELS)[..., 0]
@@ -91,8 +97,14 @@ def read_backgrounds(folder: Path) -> Iterator[tuple[bytes, Pixels]]:
 
 
 def read_voc(folder: Path, subset: str) -> Iterator[tuple[bytes, Example]]:
-    """Pascal VOC 2012 pictures with a person (class 15); `subset` is `train` or `val`, the outline is unknown."""
-    names = (folder / "ImageSets" / "Segmentation" / f"{subset}.txt").read_text().split()
+    """Pascal VOC 2012 pictures with a person (class 15); `subset` is `train` or `val`, the outline is unknown.
+
+    Raises Missing where the folder is no Pascal VOC.
+    """
+    listed = folder / "ImageSets" / "Segmentation" / f"{subset}.txt"
+    if not listed.exists():
+        raise Missing(f"no {listed}; name the folder VOC2012 of the unpacked Pascal VOC 2012 archive")
+    names = listed.read_text().split()
     for name in names:
         # Pillow keeps the palette indices that OpenCV would turn into colours.
         classes = _palette_indices(folder / "SegmentationClass" / f"{name}.png")

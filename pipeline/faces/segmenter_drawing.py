@@ -60,13 +60,15 @@ def draw(library: Library, rng: Generator, side: int, synthetic_share: float) ->
 
 def _background(library: Library, rng: Generator, side: int) -> Pixels:
     kind = rng.random()
-    if kind < 0.25 or not library.backgrounds:  # a studio wall: two colours, a slope between, some structure
+    if kind < 0.25 or not library.backgrounds:  # a studio wall: two colours, clouds between them, noise
         low, high = rng.uniform(0, 255, (2, 3))
         cells = int(rng.integers(2, 12))
-        slope = np.asarray(cv2.resize(rng.random((cells, cells)), (side, side), interpolation=cv2.INTER_CUBIC))[
-            ..., None
-        ]
-        wall = low + (high - low) * slope * rng.uniform(0, 1) + rng.normal(0, rng.uniform(0, 8), (side, side, 1))
+        clouds = np.asarray(cv2.resize(rng.random((cells, cells)), (side, side), interpolation=cv2.INTER_CUBIC))
+        wall = (
+            low
+            + (high - low) * clouds[..., None] * rng.uniform(0, 1)
+            + rng.normal(0, rng.uniform(0, 8), (side, side, 1))
+        )
         return _bytes(wall)
     photo = library.backgrounds[int(rng.integers(len(library.backgrounds)))]
     height, width = photo.shape[:2]

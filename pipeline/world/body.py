@@ -1,26 +1,16 @@
 """Neck, ears, shoulders and clothes: what a portrait shows beside the face."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.world.canvas import Paint, cloud, linear
-from pipeline.world.head import Anatomy, Field, bump, sweep
+from pipeline.world.canvas import Paint, cloud, colour, linear
+from pipeline.world.head import Anatomy, Field, Points, bump, sweep
 
-_CLOTHES = np.array(
-    [
-        [28, 32, 44],
-        [70, 78, 92],
-        [150, 42, 46],
-        [36, 74, 112],
-        [226, 224, 218],
-        [42, 84, 62],
-        [196, 164, 96],
-        [96, 60, 96],
-    ]
-)
+_NAVY, _GREY, _RED, _BLUE = (28, 32, 44), (70, 78, 92), (150, 42, 46), (36, 74, 112)
+_WHITE, _GREEN, _SAND, _PLUM = (226, 224, 218), (42, 84, 62), (196, 164, 96), (96, 60, 96)
+_CLOTHES = (_NAVY, _GREY, _RED, _BLUE, _WHITE, _GREEN, _SAND, _PLUM)
 
 
-def neck_surface(a: Anatomy, azimuth: Field) -> NDArray[np.float32]:
+def neck_surface(a: Anatomy, azimuth: Field) -> Points:
     """Return the neck, points (3, rows, columns) in mm, in the frame of the shoulders."""
     half = (55.0 if a.male else 46.0) * (0.6 + 0.4 * a.widen) * (0.75 + 0.25 * a.jaw)
     low = a.chin_y + 62.0
@@ -33,7 +23,7 @@ def neck_surface(a: Anatomy, azimuth: Field) -> NDArray[np.float32]:
     return sweep(np.array(rows), 50, azimuth)
 
 
-def torso_surface(a: Anatomy, azimuth: Field) -> NDArray[np.float32]:
+def torso_surface(a: Anatomy, azimuth: Field) -> Points:
     """Return shoulders and chest, points (3, rows, columns) in mm."""
     top = a.chin_y + 34.0
     wide = (205.0 if a.male else 172.0) * (0.5 + 0.5 * a.widen)
@@ -48,7 +38,7 @@ def torso_surface(a: Anatomy, azimuth: Field) -> NDArray[np.float32]:
     return sweep(np.array(rows), 60, azimuth)
 
 
-def ear_surface(a: Anatomy, sign: float) -> NDArray[np.float32]:
+def ear_surface(a: Anatomy, sign: float) -> Points:
     """Return one ear (sign -1: left in the picture) as a flattened dome, points (3, rows, columns), head frame, mm."""
     v, u = np.meshgrid(np.linspace(0.02, 0.98, 30), np.linspace(-0.5, 0.5, 24), indexing="ij")
     polar, turn = np.pi * v, np.pi * u
@@ -65,27 +55,27 @@ def ear_paint(shape: tuple[int, int], skin: Paint) -> Paint:
     """Skin, redder, with the dark shell of the ear in the middle."""
     down, across = (np.linspace(-1.0, 1.0, size, dtype=np.float32) for size in shape)
     v, u = np.meshgrid(down, across, indexing="ij")
-    shell = np.exp(-0.5 * (((np.hypot(u, v * 0.9) - 0.42) / 0.16) ** 2))
-    tone = skin * np.array([0.98, 0.84, 0.82], np.float32)
+    shell = bump(np.hypot(u, 0.9 * v), 0.42, 0.16)
+    tone = skin * colour(0.98, 0.84, 0.82)
     paint: Paint = (tone[:, None, None] * (1.0 - 0.45 * shell)).astype(np.float32)
     return paint
 
 
-def neck_paint(points: NDArray[np.float32], a: Anatomy, skin: Paint) -> Paint:
+def neck_paint(points: Points, a: Anatomy, skin: Paint) -> Paint:
     """Skin in the shadow of the chin."""
     y = points[1]
     shadow = np.clip((a.chin_y + 42.0 - y) / 34.0, 0.0, 1.0)
-    sinew = 0.10 * np.exp(-0.5 * ((np.abs(points[0]) - 18.0 - 0.25 * (a.chin_y + 62.0 - y)) / 5.0) ** 2)
+    sinew = 0.10 * bump(np.abs(points[0]) - 0.25 * (a.chin_y + 62.0 - y), 18.0, 5.0)
     paint: Paint = (skin[:, None, None] * (1.0 - 0.62 * shadow - sinew)).astype(np.float32)
     return paint
 
 
-def clothes_paint(points: NDArray[np.float32], a: Anatomy, skin: Paint, rng: np.random.Generator) -> Paint:
+def clothes_paint(points: Points, a: Anatomy, skin: Paint, rng: np.random.Generator) -> Paint:
     """A shirt, jumper or jacket with a neckline, a placket or stripes."""
     x, y, _ = points
     top = a.chin_y + 34.0
-    main = linear(_CLOTHES[rng.integers(len(_CLOTHES))].astype(np.float64)) * rng.uniform(0.7, 1.2)
-    second = linear(_CLOTHES[rng.integers(len(_CLOTHES))].astype(np.float64))
+    main = linear(_CLOTHES[rng.integers(len(_CLOTHES))]) * np.float32(rng.uniform(0.7, 1.2))
+    second = linear(_CLOTHES[rng.integers(len(_CLOTHES))])
     paint = np.broadcast_to(main[:, None, None], points.shape).astype(np.float32)
     pattern = rng.integers(4)
     if pattern == 1:

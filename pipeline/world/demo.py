@@ -9,65 +9,30 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, get_args
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
 from manifests.errors import UsageError
 from manifests.table import write_text
 from pipeline import engine
-from pipeline.world import voices
+from pipeline.world import truth, voices
 from pipeline.world.ceiling import ceiling
 from pipeline.world.defects import DEFECTS, Shot, take
-from pipeline.world.traits import FACE_FIELDS, VOICE_FIELDS, Person, draw_person
+from pipeline.world.traits import Person, draw_person
 
 HOST = "world.test"  # the name under which the loopback server is asked for the photographs
 _LICENCE = "CC0-1.0"
 _UTTERANCES_PER_VIDEO = 3
 _CLEAN_SHARE = 0.57  # of a person's pictures; the first is always clean
 _BAD_CLIP_SHARE = 0.08
+_CLIP_S = (4.0, 8.0)  # seconds, shortest and longest recording
 _PARTS = "parts"  # folder of finished people while a world is being made
 _FORMAT = 1  # raise it when the same parameters give another world
-
-_TEXT, _REAL, _INT = pa.string(), pa.float64(), pa.int32()
-_PEOPLE = pa.schema(
-    [(name, _TEXT) for name in ("identity_id", "name", "gender", "nationality")]
-    + [(name, _REAL) for name in FACE_FIELDS + VOICE_FIELDS]
-)
-_PHOTOS = pa.schema(
-    {
-        "identity_id": _TEXT,
-        "url": _TEXT,
-        "defect": _TEXT,  # null for a clean picture
-        "yaw_deg": _REAL,  # of the person in front; null where nobody is seen
-        "pitch_deg": _REAL,
-        "roll_deg": _REAL,
-        "expression": _TEXT,
-        "light_azimuth_deg": _REAL,
-        "light_harshness": _REAL,
-        "pupils": pa.list_(_REAL),  # x, y of the left one in the picture, then of the right one, EXIF-upright pixels
-        "pupil_px": _REAL,
-        "width": _INT,  # EXIF-upright
-        "height": _INT,
-        "is_wrong_person": pa.bool_(),
-        "duplicate_of": _INT,  # number of the repeated picture of the same person
-    }
-)
-_CLIPS = pa.schema(
-    {
-        "identity_id": _TEXT,
-        "video_id": _TEXT,
-        "utterance": _TEXT,
-        "path": _TEXT,
-        "defect": _TEXT,
-        "duration_s": _REAL,
-        "speech": pa.list_(pa.list_(_REAL)),  # start and end of each planted stretch, seconds
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +61,10 @@ def make_world(
 ) -> None:
     """Write a world, or finish one that was interrupted; a finished one with the same recipe is left alone.
 
-    Raises UsageError where the folder holds another world or anything else.
+    Raises UsageError for a negative seed and where the folder holds another world or anything else.
     """
+    if seed < 0:
+        raise UsageError(f"seed {seed}: expected 0 or more")
     recipe = Recipe(people, seed, photos_per_person, clips_per_person)
     if _claim(out, recipe):
         return
@@ -125,6 +92,8 @@ def _claim(out: Path, recipe: Recipe) -> bool:
         if file.exists():
             if file.read_text(encoding="utf-8") != wanted:
                 raise UsageError(f"{out} holds another world ({file} differs): delete the folder or name another one")
+            if file == done:
+                rmtree(out / _PARTS, ignore_errors=True)  # left behind if it was stopped in its last moment
             return file == done
     if out.exists() and any(entry.name != _PARTS for entry in out.iterdir()):
         raise UsageError(f"{out} holds files that are no synthetic world: name an empty or new folder")
@@ -159,28 +128,9 @@ def _write_person(out: Path, recipe: Recipe, index: int) -> None:
 
 
 def _write_photo(out: Path, person: Person, number: int, shot: Shot) -> dict[str, Any]:
-    file = out / "photos" / person.person_id / f"{number:03d}.jpg"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(shot.data)
-    scene, photo = shot.scene, shot.photo
-    seen = photo is not None and photo.pupil_px > 0
-    return {
-        "identity_id": person.person_id,
-        "url": f"http://{HOST}/photos/{person.person_id}/{file.name}",
-        "defect": shot.defect,
-        "yaw_deg": scene.yaw_deg if seen else None,
-        "pitch_deg": scene.pitch_deg if seen else None,
-        "roll_deg": scene.roll_deg if seen else None,
-        "expression": scene.expression if seen else None,
-        "light_azimuth_deg": scene.light_azimuth_deg,
-        "light_harshness": scene.light_harshness,
-        "pupils": photo.pupils.ravel().tolist() if photo is not None and seen else None,
-        "pupil_px": photo.pupil_px if photo is not None and seen else None,
-        "width": photo.pixels.shape[1] if photo is not None else None,
-        "height": photo.pixels.shape[0] if photo is not None else None,
-        "is_wrong_person": shot.defect == "wrong_person",
-        "duplicate_of": shot.duplicate_of,
-    }
+    path = Path("photos", person.person_id, f"{number:03d}.jpg")
+    _write(out / path, shot.data)
+    return truth.photo_row(person, f"http://{HOST}/{path.as_posix()}", shot)
 
 
 def _write_clip(out: Path, seed: int, index: int, person: Person, number: int) -> dict[str, Any]:
@@ -189,23 +139,18 @@ def _write_clip(out: Path, seed: int, index: int, person: Person, number: int) -
     defect: voices.Defect | None = None
     if rng.random() < _BAD_CLIP_SHARE:
         defect = get_args(voices.Defect)[rng.integers(len(get_args(voices.Defect)))]
-    recording = voices.speak(person, int(rng.integers(2**31)), float(rng.uniform(4.0, 8.0)), defect)
-    name = f"{person.person_id}-v{video:02d}"
-    file = out / "voices" / person.person_id / name / f"{utterance + 1:05d}.wav"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(wav(recording.samples, recording.sample_rate))
-    return {
-        "identity_id": person.person_id,
-        "video_id": name,
-        "utterance": file.stem,
-        "path": str(file.relative_to(out).as_posix()),
-        "defect": defect,
-        "duration_s": len(recording.samples) / recording.sample_rate,
-        "speech": recording.speech.tolist(),
-    }
+    recording = voices.speak(person, int(rng.integers(2**31)), float(rng.uniform(*_CLIP_S)), defect)
+    path = Path("voices", person.person_id, f"{person.person_id}-v{video:02d}", f"{utterance + 1:05d}.wav")
+    _write(out / path, wav(recording.samples, recording.sample_rate))
+    return truth.clip_row(person, path, recording)
 
 
-def wav(samples: np.ndarray, rate: int) -> bytes:
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def wav(samples: NDArray[np.int16], rate: int) -> bytes:
     """Encode 16-bit mono samples as a RIFF file."""
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
@@ -225,15 +170,11 @@ def _finish(out: Path, recipe: Recipe) -> None:
     write_text(url_list(out), _table(("identity_id", "url", "licence", "page"), map(_url_row, photos), ","))
     head = ("VoxCeleb1 ID", "VGGFace1 ID", "Gender", "Nationality", "Set")
     write_text(metadata(out), _table(head, [_meta_row(k, person) for k, person in enumerate(people)], "\t"))
-    write_truth(out / "truth" / "people.parquet", [_person_row(person) for person in people], _PEOPLE)
-    write_truth(out / "truth" / "photos.parquet", photos, _PHOTOS)
-    write_truth(out / "truth" / "clips.parquet", clips, _CLIPS)
-    started = out / _PARTS / "world.json"
-    write_text(out / "world.json", started.read_text(encoding="utf-8"))
-    for person in people:
-        _part(out, person).unlink()
-    started.unlink()
-    started.parent.rmdir()
+    truth.write(out / "truth" / "people.parquet", [truth.person_row(person) for person in people], truth.PEOPLE)
+    truth.write(out / "truth" / "photos.parquet", photos, truth.PHOTOS)
+    truth.write(out / "truth" / "clips.parquet", clips, truth.CLIPS)
+    write_text(out / "world.json", (out / _PARTS / "world.json").read_text(encoding="utf-8"))
+    rmtree(out / _PARTS)
 
 
 def _url_row(photo: dict[str, Any]) -> tuple[str, ...]:
@@ -245,24 +186,9 @@ def _meta_row(index: int, person: Person) -> tuple[str, ...]:
     return person.person_id, person.name.replace(" ", "_"), person.gender, person.nationality, dataset
 
 
-def _person_row(person: Person) -> dict[str, Any]:
-    traits = {name: getattr(person.face, name) for name in FACE_FIELDS}
-    voice = {name: getattr(person.voice, name) for name in VOICE_FIELDS}
-    plain = {"identity_id": person.person_id, "name": person.name, "gender": person.gender}
-    return {**plain, "nationality": person.nationality, **traits, **voice}
-
-
 def _table(head: Sequence[str], rows: Any, delimiter: str) -> str:
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
     writer.writerow(head)
     writer.writerows(rows)
     return out.getvalue()
-
-
-def write_truth(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    """Write rows as a Parquet file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(pa.Table.from_pylist(rows, schema), temporary)
-    temporary.replace(path)

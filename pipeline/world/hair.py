@@ -11,6 +11,7 @@ from pipeline.world.head import Anatomy, Field, Points, bump, head_profile, swee
 from pipeline.world.traits import FaceTraits
 
 HAIR_ROWS = 120
+_BELOW_EARS_Y = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,17 @@ class Cut:
     curl: float  # 0 straight .. 1 wavy
     flare: float  # how much wider the tips are than the skull
 
+    @property
+    def short(self) -> bool:
+        """Whether the ears are free."""
+        return self.tip_y < _BELOW_EARS_Y
+
 
 def cut(traits: FaceTraits, a: Anatomy) -> Cut:
     """Return the haircut of a person: short hair and receding hairlines for men, from a crop to long hair for women."""
     style, w = traits.hair_style, a.widen
     if a.male:
+        parted = float(np.sign(traits.masculinity - 0.7))  # on which side
         loss = float(np.clip((a.age_years - 38.0) / 30.0 - 0.4 * style, 0.0, 1.3))
         return Cut(
             thick=float(np.clip(8.0 + 4.0 * style, 2.5, 18.0)),
@@ -39,31 +46,31 @@ def cut(traits: FaceTraits, a: Anatomy) -> Cut:
             hairline_y=-64.0 - 26.0 * loss,
             recede=6.0 + 18.0 * loss,
             opening=68.0 * w,
-            fringe_slope=6.0 * np.sign(traits.masculinity - 0.7),
-            parting_x=32.0 * float(np.sign(traits.masculinity - 0.7)),
+            fringe_slope=6.0 * parted,
+            parting_x=32.0 * parted,
             curl=float(np.clip(0.35 - 0.5 * traits.hair, 0.0, 1.0)),
             flare=0.0,
         )
-    fringe = traits.masculinity < -0.95
+    fringe, parted = traits.masculinity < -0.95, float(np.sign(traits.masculinity + 0.45))
     return Cut(
         thick=float(np.clip(12.0 + 3.0 * style, 7.0, 18.0)),
         tip_y=22.0 if style < -1.0 else float(np.clip(105.0 + 60.0 * style, 60.0, 210.0)),
         hairline_y=-40.0 if fringe else -66.0,
         recede=0.0 if fringe else 4.0,
         opening=63.0 * w,
-        fringe_slope=4.0 if fringe else 7.0 * float(np.sign(traits.masculinity + 0.45)),
-        parting_x=30.0 * float(np.sign(traits.masculinity + 0.45)),
+        fringe_slope=4.0 if fringe else 7.0 * parted,
+        parting_x=30.0 * parted,
         curl=float(np.clip(0.4 - 0.45 * traits.hair, 0.0, 1.0)),
-        flare=float(np.clip(6.0 + 7.0 * traits.hair_style, 0.0, 20.0)),
+        flare=float(np.clip(6.0 + 7.0 * style, 0.0, 20.0)),
     )
 
 
-def hair_surface(a: Anatomy, c: Cut, azimuth: Field) -> NDArray[np.float32]:
+def hair_surface(a: Anatomy, c: Cut, azimuth: Field) -> Points:
     """Return the hair shell as points (3, HAIR_ROWS, columns) in the head's frame, mm."""
     skull = head_profile(a, c.thick)
     skull[:4, 0] -= 0.25 * c.thick  # more volume on top
     skull = skull[skull[:, 0] < 12.0]
-    if c.tip_y < 40.0:  # short hair is cut closer towards the ears, which stand out of it
+    if c.short:  # cut closer towards the ears, which stand out of it
         closer = 0.75 * c.thick * np.clip((skull[:, 0] + 80.0) / 80.0, 0.0, 1.0)
         skull[:, 1] -= closer
         skull[:, 3] -= closer
@@ -84,15 +91,15 @@ def grows(points: Points, c: Cut, strands: Field) -> NDArray[np.bool_]:
     """Return which points of the (fine) shell carry hair; the strand pattern makes the edges ragged."""
     x, y, z = points
     side = np.abs(x)
-    line = c.hairline_y - c.recede * np.exp(-(((side - 40.0) / 16.0) ** 2)) + c.fringe_slope * x / 60.0
-    height = np.maximum(18.0 - line, 1.0)
-    up = np.clip((18.0 - y) / height, 0.0, None)
+    line = c.hairline_y - c.recede * bump(side, 40.0, 11.3) + c.fringe_slope * x / 60.0
+    up = np.maximum((18.0 - y) / np.maximum(18.0 - line, 1.0), 0.0)
     edge = (side / c.opening) ** 3.2 + up**3.2 - 1.0  # negative inside the opening for the face
     ragged = np.clip((8.0 - y) / 40.0, 0.0, 1.0)  # below the temples the edge hangs straight
     face = (edge < 0.10 * strands * ragged) & (z > -25.0)
-    below = y > c.tip_y + 5.0 * strands - 12.0 * (c.tip_y < 40.0) * (side > c.opening)
-    short_front = (c.tip_y < 40.0) & (z > -30.0) & (y > 4.0 + 4.0 * strands)
-    bare: NDArray[np.bool_] = face | below | short_front
+    bare: NDArray[np.bool_] = face | (y > c.tip_y + 5.0 * strands)
+    if c.short:
+        bare |= (y > c.tip_y - 12.0 + 5.0 * strands) & (side > c.opening)  # round the ears
+        bare |= (y > 4.0 + 4.0 * strands) & (z > -30.0)  # sideburns
     return ~bare
 
 
@@ -112,4 +119,5 @@ def strand_pattern(rng: np.random.Generator, rows: int, columns: int, curl: floa
     fine = rng.standard_normal((6 + int(20 * curl), max(4, columns // 3)), dtype=np.float32)
     size = (columns, rows)
     coarse = cv2.resize(locks, size, interpolation=cv2.INTER_CUBIC)
-    return 0.7 * coarse + 0.7 * cv2.resize(fine, size, interpolation=cv2.INTER_LINEAR)
+    strands: Field = 0.7 * coarse + 0.7 * cv2.resize(fine, size, interpolation=cv2.INTER_LINEAR)
+    return strands

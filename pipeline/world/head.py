@@ -72,10 +72,10 @@ def anatomy(person: Person, expression: Expression, intensity: float, age_offset
         eye_half_width=eye_half_width,
         eye_up=(4.4 if male else 4.8) * eye_open,
         eye_down=3.5 * (eye_open + 0.1 * surprise) - 0.9 * smile,
-        eye_slant=1.0 + 0.8 * t.eye_spacing * 0.5 + (0.0 if male else 0.8),
-        brow_y=-18.5 - 1.7 * t.brow + (1.2 if male else -1.5) - 8.5 * surprise + 3.0 * scowl,
-        brow_inner_drop=2.2 + 4.5 * scowl - 3.0 * surprise,
-        brow_inner_x=10.5 - 3.5 * scowl,
+        eye_slant=1.0 + 0.4 * t.eye_spacing + (0.0 if male else 0.8),
+        brow_y=-18.5 - 1.7 * t.brow + (1.2 if male else -1.5) - 8.5 * surprise + 5.0 * scowl,
+        brow_inner_drop=2.2 + 9.5 * scowl - 3.0 * surprise,
+        brow_inner_x=10.5 - 4.5 * scowl,
         brow_thick=(7.2 if male else 5.0) * float(np.exp(0.24 * t.brow)),
         nose_y=38.0 + 1.2 * t.nose_length + 0.7 * t.face_length,
         nose_half_width=(17.5 + 2.2 * t.nose_width) * (1.0 if male else 0.93) + 1.2 * smile,
@@ -83,7 +83,7 @@ def anatomy(person: Person, expression: Expression, intensity: float, age_offset
         mouth_y=mouth_y + 4.0 * surprise,
         mouth_half_width=(25.0 + 1.6 * t.mouth) * (1.0 + 0.26 * smile - 0.22 * surprise),
         mouth_open=6.5 * smile + 21.0 * surprise,
-        mouth_corner_up=0.2 + 5.8 * smile - 5.0 * scowl,
+        mouth_corner_up=0.2 + 5.8 * smile - 8.5 * scowl,
         lip_up=(5.2 if male else 6.2) * float(np.exp(0.22 * t.mouth)) * (1.0 - 0.35 * smile - 0.45 * scowl),
         lip_down=(7.0 if male else 8.0) * float(np.exp(0.22 * t.mouth)) * (1.0 - 0.25 * smile - 0.40 * scowl),
         cheek=t.face_width * 1.6 + (0.0 if male else 1.0),
@@ -93,7 +93,7 @@ def anatomy(person: Person, expression: Expression, intensity: float, age_offset
     )
 
 
-def sweep(profile: NDArray[np.float64], rows: int, azimuth: Field) -> NDArray[np.float32]:
+def sweep(profile: NDArray[np.float64], rows: int, azimuth: Field) -> Points:
     """Sweep an ellipse along a profile of rows (y, half width, centre z, half depth); return points (3, rows, columns).
 
     The rows come out equally far apart along the surface, so that none leaves a gap when it is drawn.
@@ -138,7 +138,7 @@ def head_profile(a: Anatomy, offset: float = 0.0) -> NDArray[np.float64]:
     return profile
 
 
-def head_surface(a: Anatomy, azimuth: Field) -> NDArray[np.float32]:
+def head_surface(a: Anatomy, azimuth: Field) -> Points:
     """Return the head's skin as points (3, HEAD_ROWS, columns) in mm, features included."""
     points = sweep(head_profile(a), HEAD_ROWS, azimuth)
     x, y = points[0], points[1]
@@ -198,6 +198,6 @@ def _mouth_and_chin(a: Anatomy, x: Field, side: Field, y: Field) -> Field:
     corner = bump(side, a.mouth_half_width + 3.0, 4.0) * bump(y, a.mouth_y - a.mouth_corner_up, 5.0) * -2.0
     fold_x = a.nose_half_width + 5.0 + 0.42 * np.maximum(y - a.nose_y + 8.0, 0.0)
     depth = 0.6 + 0.035 * max(0.0, a.age_years - 30.0) + 2.5 * a.smile
-    fold = np.exp(-0.5 * ((side - fold_x) / 3.0) ** 2) * bump(y, 0.5 * (a.nose_y + a.mouth_y), 12.0) * -depth
+    fold = bump(side - fold_x, 0.0, 3.0) * bump(y, 0.5 * (a.nose_y + a.mouth_y), 12.0) * -depth
     relief: Field = muzzle + upper + lower + groove + dip + chin + philtrum + corner + fold
     return relief

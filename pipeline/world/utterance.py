@@ -74,7 +74,7 @@ def plan_speech(voice: VoiceTraits, seconds: float, rng: np.random.Generator) ->
     neutral = _controls(VOWELS[-1], voice, loudness=0.0)
     now = rng.uniform(0.3, 0.6)
     while seconds - now > 0.9:
-        end = min(now + rng.uniform(1.2, 3.5), seconds - 0.3)
+        end = min(now + rng.uniform(1.6, 2.8), seconds - 0.3)
         if seconds - end < 1.6:  # no room for another phrase: this one goes on to the tail
             end = seconds - 0.3
         plan.hold(neutral, now)
@@ -82,7 +82,7 @@ def plan_speech(voice: VoiceTraits, seconds: float, rng: np.random.Generator) ->
         plan.hold(_controls(VOWELS[-1], voice, 0.1), end - _FADE_S / 2)
         plan.hold(neutral, end)
         plan.speech.append((now, end))
-        pause = rng.uniform(0.4, 1.1)
+        pause = rng.uniform(0.5, 0.9)
         if rng.random() < 0.5:
             _plan_breath(plan, voice, end + 0.15, min(pause - 0.2, 0.5))
         now = end + pause

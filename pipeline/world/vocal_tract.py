@@ -34,13 +34,13 @@ def synthesise(voice: VoiceTraits, plan: Plan, n: int, own: np.random.Generator,
     tracks = [np.interp(centres_s, plan.time_s, column).astype(np.float32) for column in table.T]
     f1, f2, f3, voiced, friction, friction_hz = tracks
     tract = _resonance(f1, 60.0) * _resonance(f2, 90.0) * _resonance(f3, 150.0) * _fixed_tract(voice, own)
-    pulses, noise = _pulses(voice, plan, n, rng), rng.standard_normal(n, dtype=np.float32)
-    spectrum = _spectra(pulses, frames) * (voiced[:, None] * _glottis(voice))
+    pulses = _spectra(_pulses(voice, plan, n, rng), frames)
+    noise = _spectra(rng.standard_normal(n, dtype=np.float32), frames)
+    spectrum = pulses * (voiced[:, None] * _glottis(voice))
     # Aspiration is white where the glottal pulse falls steeply: it fills the valleys above 2 kHz.
-    breath = 0.4 * voice.breathiness
-    spectrum += _spectra(noise, frames) * (voiced * breath)[:, None] * _aspiration_tilt()
+    spectrum += noise * (voiced * (0.4 * voice.breathiness))[:, None] * _aspiration_tilt()
     spectrum *= tract
-    spectrum += _spectra(noise, frames) * _turbulence(friction, friction_hz)
+    spectrum += noise * _turbulence(friction, friction_hz)
     blocks = fft.irfft(spectrum, _FFT, axis=1)
     sound = np.zeros((frames + _FFT // _HOP + 1) * _HOP, np.float32)
     for offset in range(0, _FFT, _HOP):  # overlap-add, one hop-wide slice of all frames at a time

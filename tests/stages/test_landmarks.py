@@ -101,6 +101,14 @@ def test_what_is_no_picture_is_a_fault_not_an_exception(data: bytes, expected: s
     assert reason(score({"image": data}, Scoring()), OFF) == expected
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 1), (1, 9000), (9000, 1), (7, 900), (31, 33)])
+@pytest.mark.parametrize("detector", ["dlib_hog", "dlib_cnn"])
+def test_the_smallest_and_narrowest_pictures_have_no_face(height: int, width: int, detector: Any) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    scores = score({"image": images.encode_png(pixels)}, Scoring(detector=detector, second_look_px=160))
+    assert reason(scores, OFF) == "no_face"
+
+
 def test_a_truncated_file_says_so() -> None:
     whole = images.encode_jpeg(drawn())
     assert reason(score({"image": whole[: len(whole) // 2]}, Scoring()), OFF) == "truncated"
@@ -113,11 +121,13 @@ def test_too_many_pixels_are_not_decoded() -> None:
 
 GOOD: dict[str, Any] = {
     "fault": None, "fault_detail": None, "rival_area": 0.0, "pupil_px": 80.0, "yaw_deg": 0.0, "pitch_deg": 0.0,
-    "alignment_residual": 0.02, "colourfulness": 30.0, "light_imbalance": 0.1, "light_contrast": 0.1,
+    "landmark_spread": 0.01, "alignment_residual": 0.02, "colourfulness": 30.0, "light_imbalance": 0.1,
+    "light_contrast": 0.1,
 }  # fmt: skip
 RULES = [  # score, a value just too bad, reason, limit: in the order in which they are asked
     ("rival_area", 0.6, "several_faces", "max_rival_area"),
     ("pupil_px", 29.9, "too_small", "min_pupil_px"),
+    ("landmark_spread", 0.07, "unsure_landmarks", "max_landmark_spread"),
     ("yaw_deg", -5.1, "yaw", "max_yaw_deg"),
     ("pitch_deg", -5.1, "pitch", "max_pitch_deg"),
     ("alignment_residual", 0.2, "asymmetric", "max_alignment_residual"),

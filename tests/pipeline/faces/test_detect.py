@@ -62,13 +62,12 @@ def test_a_small_picture_is_enlarged_once() -> None:
 
 
 def test_a_rival_that_the_first_search_cannot_see_is_found() -> None:
-    main, rival = portrait(0, 72.0)[0], portrait(1, 54.0)[0]
+    main, rival = portrait(0, 72.0)[0], portrait(1, 64.0)[0]
     both = on_canvas(main, 1300, 700, 20, 100)
     both[200 : 200 + rival.shape[0], 900 : 900 + rival.shape[1]] = rival
     faces = find(both)
     assert len(faces) == 2
-    assert geometry.area(faces[0].box) > geometry.area(faces[1].box)
-    assert 0.3 < detect.rival_area(faces) < 1.0
+    assert detect.RIVAL_AREA < detect.rival_area(faces) <= 1.0
 
 
 def test_a_face_alone_has_no_rival() -> None:
@@ -101,14 +100,14 @@ def test_dlib_cnn_agrees_with_hog() -> None:
 
 @pytest.mark.parametrize("scale", [0.5, 0.8, 1.5])
 def test_landmarks_follow_the_pictures_size(scale: float) -> None:
-    """Given the same box, a resized copy gets the same landmarks within 1.5 % of the pupil distance."""
+    """Given the same box, a resized copy gets the same landmarks within 2.5 % of the pupil distance."""
     pixels, _ = portrait(0)
     box = find(pixels)[0].box
     here = landmark.place(pixels, box, "dlib_hog")
     copy = warp.resized(pixels, scale)
     matrix = geometry.resizing((0, 0, pixels.shape[1], pixels.shape[0]), copy.shape[1], copy.shape[0])
     there = landmark.place(copy, geometry.bounds(geometry.apply(matrix, np.reshape(box, (2, 2)))), "dlib_hog")
-    assert geometry.landmark_error(geometry.apply(geometry.invert(matrix), there), here) < 0.015
+    assert geometry.landmark_error(geometry.apply(geometry.invert(matrix), there), here) < 0.025
 
 
 def test_mirrored_pictures_get_mirrored_landmarks() -> None:
@@ -118,6 +117,17 @@ def test_mirrored_pictures_get_mirrored_landmarks() -> None:
     mirrored = np.ascontiguousarray(pixels[:, ::-1])
     there = landmark.place(mirrored, (width - box[2], box[1], width - box[0], box[3]), "dlib_hog")
     assert geometry.landmark_error(geometry.mirror(there, width), here) < 0.01
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_landmarks_that_do_not_fit_disagree_with_their_mirror_image(index: int) -> None:
+    """A head on its side: the trees know only upright faces, and answer with some."""
+    pixels, _ = portrait(index)
+    box = find(pixels)[0].box
+    fits = landmark.spread(landmark.place_twice(pixels, box, "dlib_hog"))
+    lying = np.ascontiguousarray(np.rot90(pixels))
+    lying_box = (box[1], pixels.shape[1] - box[2], box[3], pixels.shape[1] - box[0])
+    assert fits < 0.05 < landmark.spread(landmark.place_twice(lying, lying_box, "dlib_hog"))
 
 
 def test_pupils_of_annotated_photographs(real_data: Path) -> None:

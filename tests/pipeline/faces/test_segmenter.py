@@ -198,3 +198,12 @@ def test_a_shrinking_crop_keeps_its_centre() -> None:
     y, x = (np.mean(axis) for axis in np.nonzero(out > 127))
     assert abs(x - 20) <= 1
     assert abs(y - 20) <= 1
+
+
+def test_a_picture_without_a_mask_and_a_folder_without_voc_are_named(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images" / "alone.png")
+    with pytest.raises(DataError, match="alone"):
+        list(segmenter_data.read_pairs(tmp_path))
+    with pytest.raises(Missing, match="VOC2012"):
+        list(segmenter_data.read_voc(tmp_path, "train"))

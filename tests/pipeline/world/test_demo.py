@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -52,6 +53,20 @@ def _dies_at(whole, index):
         whole(out, recipe, number)
 
     return write
+
+
+def test_a_world_stopped_while_tidying_up_is_tidied(world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world, tmp_path / "w")
+    (tmp_path / "w" / "parts").mkdir()
+    (tmp_path / "w" / "parts" / "id90002.json").write_text("{}")
+    make_world(tmp_path / "w", **SMALL)
+    assert digests(tmp_path / "w") == digests(world)
+
+
+def test_a_negative_seed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="seed -1"):
+        make_world(tmp_path / "w", people=1, seed=-1)
+    assert not (tmp_path / "w").exists()
 
 
 def test_a_finished_world_is_left_alone(world: Path) -> None:

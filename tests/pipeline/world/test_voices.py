@@ -8,7 +8,8 @@ from pipeline import vad
 from pipeline.frontend import PROFILES, mel
 from pipeline.vad_modern import pitch
 from pipeline.world.traits import draw_person
-from pipeline.world.voices import DEFECTS, RATE, Recording, speak
+from pipeline.world.vocal_tract import RATE
+from pipeline.world.voices import DEFECTS, Recording, speak
 
 FRAME = 480  # samples, 30 ms
 PEOPLE = 30
