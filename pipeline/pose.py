@@ -12,7 +12,7 @@ from pipeline import geometry
 from pipeline.geometry import MIRRORED, Points
 
 # The right half (as seen in the picture) of an adult face in millimetres, the point between the pupils at the
-# origin: x to the right, y down, z away from the camera. Rounded adult means (anthropometry after Farkas 1994):
+# origin: x to the right, y down, z away from the camera. Round figures of an average adult (62 mm between pupils):
 # 34 mm between the inner eye corners, 88 mm between the outer, nose 43 mm long and 16 mm proud of the lip,
 # mouth 52 mm wide. Left out are the jaw, whose landmarks slide along the outline as the head turns, and the
 # brows and lower lip, which move with expression.
@@ -29,8 +29,9 @@ _EAR_RIGHT, _EAR_RIGHT_MM = 16, (70, 4, 60)
 
 CAMERA_MM: Final = 1500.0  # a portrait's usual distance; the pose of near-frontal faces hardly depends on it
 
-# What a level, neutral face measures: the zero of pitch. The median error was 2.2 degrees on the AFLW2000-3D faces
-# within 40 degrees of yaw and 1.5 on rendered heads of known pitch; people told to look ahead gave -0.1 (dlib).
+# What a level, neutral face measures: the zero of pitch. Before it is taken off, dlib's landmarks measure 2.2 degrees
+# too high (median) on AFLW2000-3D within 40 degrees of yaw, 1.5 on rendered heads of known pitch, and -0.1 on people
+# told to look ahead (Yale, neutral). A smile lowers the answer by some 5 degrees, an open mouth raises it as much.
 LEVEL_PITCH_DEG: Final = 1.0
 
 # Faces differ in length, and a long face looks like a turned one. So the model may stretch: a priori by this standard
