@@ -23,6 +23,7 @@ import numpy as np
 
 from manifests import weights
 from pipeline import engine, images
+from pipeline.faces import chip
 from pipeline.faces.detect import Face
 from pipeline.stage import Drop
 from stages import emotion, landmarks
@@ -99,7 +100,7 @@ def plain(data: bytes, enlarge: int) -> str:
     found = sorted(zip(boxes, scores, strict=True), key=lambda pair: -pair[0].area() * pair[1])
     at = np.array([(part.x, part.y) for part in predictor()(pixels, found[0][0]).parts()], dtype=np.float64)
     faces = [Face((b.left(), b.top(), b.right() + 1.0, b.bottom() + 1.0), float(s)) for b, s in found]
-    return judged(landmarks.measure(pixels, faces, np.stack([at, at])) | {"chip": landmarks.chip(pixels, faces[0].box)})
+    return judged(landmarks.measure(pixels, faces, np.stack([at, at])) | {"chip": chip.cut(pixels, faces[0].box)})
 
 
 def judged(scores: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from manifests import weights
 from manifests.schema import EMOTIONS
 from pipeline import engine, geometry, pose, vad, warp
-from pipeline.faces import detect, emotion, landmark
+from pipeline.faces import chip, detect, emotion, landmark
 from pipeline.frontend import PROFILES, mel
 from pipeline.images import Pixels
 from pipeline.world.ceiling import ceiling, recall_at
@@ -29,7 +29,6 @@ from pipeline.world.voices import speak
 SEED = 7
 GALLERY = 100  # people nobody was trained on
 PLAUSIBLE = 0.15  # of the pupil distance: how far an eye's landmarks may lie from the true pupil
-CHIP_PX = 192  # side of what the emotion classifier is shown
 VOICE_S = 8.0
 RIDGE = 10.0
 
@@ -57,8 +56,8 @@ def find(photo: Photo) -> geometry.Box | None:
 
 def expression_of(photo: Photo, box: geometry.Box) -> str:
     """The likeliest expression by mini-XCEPTION."""
-    chip = warp.crop(photo.pixels, geometry.square(box, emotion.CHIP_BOXES), CHIP_PX)
-    return EMOTIONS[int(emotion.probabilities(chip[np.newaxis]).argmax())]
+    seen = warp.crop(photo.pixels, geometry.square(box, chip.CHIP_BOXES), chip.CHIP_PX)
+    return EMOTIONS[int(emotion.probabilities(seen[np.newaxis]).argmax())]
 
 
 def voice_statistics(index: int) -> NDArray[np.float64]:

@@ -14,8 +14,7 @@ Points = NDArray[np.float64]  # n x 2
 Matrix = NDArray[np.float64]  # 2 x 3, maps a column (x, y, 1) to (x', y')
 Box = tuple[float, float, float, float]
 
-N_LANDMARKS: Final = 68  # the iBUG 300-W scheme, numbered from 0
-LEFT_EYE: Final = slice(36, 42)  # left as seen in the picture: the person's right eye
+LEFT_EYE: Final = slice(36, 42)  # iBUG 300-W landmarks, from 0; left as seen in the picture
 RIGHT_EYE: Final = slice(42, 48)
 
 MIRRORED: Final = (  # the landmark that each one becomes when the picture is mirrored
@@ -27,6 +26,16 @@ MIRRORED: Final = (  # the landmark that each one becomes when the picture is mi
     54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55,  # outer lip
     64, 63, 62, 61, 60, 67, 66, 65,  # inner lip
 )  # fmt: skip
+
+# Where the pupils of an aligned picture are, as shares of its side: about three face boxes, head and shoulders.
+PUPILS_Y: Final = 0.45
+PUPIL_DISTANCE: Final = 0.20
+
+
+def pupil_targets(side: int, pupils_y: float = PUPILS_Y, pupil_distance: float = PUPIL_DISTANCE) -> Points:
+    """Left and right pupil, pixels of an aligned square of that side."""
+    half = 0.5 * pupil_distance
+    return points([[0.5 - half, pupils_y], [0.5 + half, pupils_y]]) * side - 0.5
 
 
 def points(values: ArrayLike) -> Points:

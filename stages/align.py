@@ -16,8 +16,8 @@ _MAX_PIXELS = 2**40  # the landmarks stage has applied its own limit to these ve
 class Scoring:
     """Where the pupils come to lie, and how large the square may be."""
 
-    pupils_y: float = 0.42  # share of the side, from the top
-    pupil_distance: float = 0.20  # share of the side; 0.20 makes a square of about three face boxes
+    pupils_y: float = geometry.PUPILS_Y  # share of the side, from the top
+    pupil_distance: float = geometry.PUPIL_DISTANCE  # share of the side; 0.20 makes a square of about three face boxes
     max_side: int = 512  # px
     max_upscale: float = 1.0  # aligned pixels per original pixel; the square is made smaller rather than enlarged more
 
@@ -35,20 +35,13 @@ def score(row: Row, scoring: Scoring) -> Row:
     pupils = geometry.points(row["pupils"])
     longest_px = geometry.distance(pupils[0], pupils[1]) / scoring.pupil_distance * scoring.max_upscale
     side = max(1, min(scoring.max_side, int(longest_px)))
-    matrix = geometry.similarity(pupils, _targets(scoring, side))
+    matrix = geometry.similarity(pupils, geometry.pupil_targets(side, scoring.pupils_y, scoring.pupil_distance))
     return {
         "transform": matrix.ravel().tolist(),
         "side": side,
         "scale": geometry.scale_of(matrix),
         "outside": outside(matrix, side, row["source_width"], row["source_height"]),
     }
-
-
-def _targets(scoring: Scoring, side: int) -> geometry.Points:
-    """Pixel coordinates of the two pupils in a square; shares count from the picture's edge."""
-    half = 0.5 * scoring.pupil_distance
-    shares = geometry.points([[0.5 - half, scoring.pupils_y], [0.5 + half, scoring.pupils_y]])
-    return shares * side - 0.5
 
 
 def decide(row: Row, scores: Row, limits: Limits) -> Row | Drop:

@@ -8,14 +8,12 @@ import numpy as np
 from manifests.schema import CRAWL, FACE_SCORES, LANDMARKS
 from pipeline import geometry, images, pose, quality, warp
 from pipeline.faces import detect, landmark
+from pipeline.faces.chip import CHIP_PX, cut
 from pipeline.faces.detect import Detector, Face
 from pipeline.faces.landmark import Pair
-from pipeline.geometry import Box
 from pipeline.images import Pixels, Unreadable
 from pipeline.stage import Drop, Row, RowStage
 
-CHIP_PX = 192  # side of the chip that the emotion stage sees
-CHIP_BOXES = 1.5  # its side in face boxes
 _COLOUR_BOXES = 2.0  # side of the square that colour is judged in: face, hair and some background
 
 
@@ -60,7 +58,7 @@ def score(row: Row, scoring: Scoring) -> Row:
     scores = measure(seen, faces, landmark.place_twice(seen, faces[0].box, scoring.detector))
     if mirrored:
         scores |= _mirrored(scores, pixels.shape[1])
-    return scores | {"chip": chip(pixels, tuple(scores["face_box"]))}
+    return scores | {"chip": cut(pixels, tuple(scores["face_box"]))}
 
 
 def _fault(reason: str, detail: str) -> Row:
@@ -71,11 +69,6 @@ def _brighter_on_the_right(pixels: Pixels) -> bool:
     half = pixels.shape[1] // 2
     left, right = (sum(cv2.sumElems(part)) for part in (pixels[:, :half], pixels[:, pixels.shape[1] - half :]))
     return bool(right > left)
-
-
-def chip(pixels: Pixels, box: Box) -> bytes:
-    """The face as the emotion stage sees it, JPEG."""
-    return images.encode_jpeg(warp.crop(pixels, geometry.square(box, CHIP_BOXES), CHIP_PX))
 
 
 def measure(pixels: Pixels, faces: list[Face], twice: Pair) -> Row:

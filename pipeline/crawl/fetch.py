@@ -37,7 +37,9 @@ class FetchLimits:
     retries: int = field(default=3, metadata={HOW: True})  # further tries after a passing fault
     # before the second try; before later ones a random part of twice as long each time
     backoff_s: float = field(default=1.0, metadata={HOW: True})
-    max_wait_s: float = field(default=60.0, metadata={HOW: True})  # longest pause; a server that asks for more is left alone
+    max_wait_s: float = field(
+        default=60.0, metadata={HOW: True}
+    )  # longest pause; a server that asks for more is left alone
 
 
 # What each exception means, the most special first; the first table is looked at before the second.

@@ -18,11 +18,11 @@ from torch.nn import functional
 
 from manifests import weights
 from manifests.errors import DataError
+from pipeline.faces.chip import CHIP_BOXES
 from pipeline.images import Pixels
 
 WEIGHTS = "fer2013-mini-xception"
 SIDE = 64  # pixels, what the network reads
-CHIP_BOXES = 1.5  # side of a chip in sides of its face box
 CROP_BOXES = 1.2  # side of what the network sees; the best of 1.0 to 1.4 on real faces (benchmarks/emotion.py)
 _EPSILON = 1e-3  # of Keras's batch normalisation; torch's default is 1e-5
 _INITIAL, _WIDTHS, _CLASSES = 8, (16, 32, 64, 128), 7  # channels

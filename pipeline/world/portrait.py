@@ -13,9 +13,6 @@ from pipeline.world.faces import develop, draw_figure
 from pipeline.world.scene import draw_scene
 from pipeline.world.traits import Person
 
-# As the align stage places them by default: shares of the side.
-PUPILS_Y = 0.42
-PUPIL_DISTANCE = 0.20
 _ROOM = 7.0  # side of the picture that the square is cut from, in pupil distances; the square takes 5
 
 
@@ -31,7 +28,7 @@ class Portrait:
 def portrait(person: Person, number: int, side: int) -> Portrait:
     """Draw portrait `number` of a person: a clean neutral scene, aligned, on pure white; the same bytes each time."""
     rng = np.random.default_rng([crc32(person.person_id.encode()), number])
-    pupil_px = PUPIL_DISTANCE * side
+    pupil_px = geometry.PUPIL_DISTANCE * side
     room = round(_ROOM * pupil_px)
     scene = replace(
         draw_scene(rng), pupil_px=pupil_px, width=room, height=room, centre_x=0.5, centre_y=0.45, blur_px=0.0
@@ -39,9 +36,7 @@ def portrait(person: Person, number: int, side: int) -> Portrait:
     figure = draw_figure(person, scene)
     pixels = develop(figure.premultiplied + (1.0 - figure.coverage), scene, rng)
     mask: NDArray[np.uint8] = np.rint(255.0 * figure.coverage).astype(np.uint8)
-    half = 0.5 * PUPIL_DISTANCE
-    target = np.array([[0.5 - half, PUPILS_Y], [0.5 + half, PUPILS_Y]]) * side - 0.5
-    matrix = geometry.similarity(figure.pupils, target)
+    matrix = geometry.similarity(figure.pupils, geometry.pupil_targets(side))
     aligned, matte = warp(pixels, matrix, side, side, fill=255), warp(mask, matrix, side, side, fill=0)
     aligned[matte == 0] = 255  # the sensor's noise ends where the person ends
     return Portrait(aligned, matte, room)

@@ -23,7 +23,9 @@ SMALL = Table(
 
 
 @given(st.lists(st.tuples(st.text(max_size=5), st.floats(allow_nan=False) | st.none(), st.binary() | st.none())))
-def test_rows_come_back_as_they_went(tmp_path_factory: pytest.TempPathFactory, values: list[tuple[object, ...]]) -> None:
+def test_rows_come_back_as_they_went(
+    tmp_path_factory: pytest.TempPathFactory, values: list[tuple[object, ...]]
+) -> None:
     path = tmp_path_factory.mktemp("t") / "part-0000.parquet"
     rows = [dict(zip(SMALL.names, value, strict=True)) for value in values]
     table.write_table(path, SMALL, rows, {"stage": "x"})

@@ -73,7 +73,9 @@ def test_the_pixels_go_where_the_numbers_say(left: tuple[float, float], right: t
     side = scores["side"]
     assert aligned.shape == (side, side, 3)
     for is_left, share in ((True, 0.4), (False, 0.6)):
-        assert darkest(aligned, is_left) == pytest.approx([share * side - 0.5, 0.42 * side - 0.5], abs=0.25)
+        assert darkest(aligned, is_left) == pytest.approx(
+            [share * side - 0.5, Scoring().pupils_y * side - 0.5], abs=0.25
+        )
 
 
 def test_outside_the_original_is_white_and_counted() -> None:

@@ -8,8 +8,9 @@ import pytest
 from manifests import weights
 from pipeline import geometry, pose
 from pipeline.faces import detect, landmark
+from pipeline.geometry import PUPIL_DISTANCE, PUPILS_Y
 from pipeline.world.faces import Photo, photograph
-from pipeline.world.portrait import PUPIL_DISTANCE, PUPILS_Y, portrait
+from pipeline.world.portrait import portrait
 from pipeline.world.scene import EXPRESSIONS, Scene, draw_scene
 from pipeline.world.traits import draw_person
 
