@@ -69,7 +69,7 @@ class FetchProgress:
 
     def say(self, text: str) -> None:
         """Print one line."""
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def advance(self, name: str, done: int, total: int | None) -> None:
         """Rewrite the line of a download, once per megabyte; silent where nobody watches."""

@@ -282,39 +282,44 @@ def remove(person: str | None, url: str | None, sha256: str | None, removals: Pa
 @click.option("--out", type=_FILE, required=True, help="The safetensors file to write.")
 @click.option("--folder", "folders", multiple=True, type=_FOLDER, help="images/ and masks/, or cutouts_rgba/ ...")
 @click.option("--voc", type=_FOLDER, help="VOCdevkit/VOC2012, person class, as in the paper.")
+@click.option("--start", type=_FILE, help="Weights to go on from.")
 @click.option("--world-people", type=click.IntRange(min=0), default=200, show_default=True, help="Drawn people.")
-@click.option("--steps", type=click.IntRange(min=1), default=4000, show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=4000, show_default=True, help="Batches of 16 pictures.")
 @click.option(
-    "--side", type=click.IntRange(min=96), default=192, show_default=True, help="Pixels of a training square."
+    "--side", type=click.IntRange(min=96), default=144, show_default=True, help="Pixels of a training square."
 )
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--hold-out/--use-all", default=True, show_default=True, help="Keep a third to measure, a sixth to tune.")
 @_exit_codes
 def train_segmenter(
-    out: Path, folders: tuple[Path, ...], voc: Path | None, world_people: int, steps: int, side: int, seed: int
+    out: Path,
+    folders: tuple[Path, ...],
+    voc: Path | None,
+    start: Path | None,
+    world_people: int,
+    steps: int,
+    side: int,
+    seed: int,
+    hold_out: bool,
 ) -> None:
     """Train the person segmenter; the same command goes on where a killed run stopped."""
     import json
 
     from pipeline.faces.train_segmenter import TrainSettings, train
 
-    chosen = TrainSettings(out, folders, voc, world_people=world_people, steps=steps, side=side, seed=seed)
+    chosen = TrainSettings(
+        out,
+        folders,
+        voc,
+        start=start,
+        world_people=world_people,
+        steps=steps,
+        side=side,
+        seed=seed,
+        keep_third=hold_out,
+        keep_validation=hold_out,
+    )
     train(chosen, lambda measured: click.echo(json.dumps(measured)))
-
-
-@main.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@_exit_codes
-def validate(files: tuple[Path, ...]) -> None:
-    """Check tables against their schema and the manifest against its shards; all faults at once."""
-    from manifests.errors import DataError
-    from manifests.validate import validate_file
-
-    faults = [fault for file in files for fault in validate_file(file)]
-    for fault in faults:
-        click.echo(str(fault))
-    if faults:
-        raise DataError(f"{len(faults)} faults in {len(files)} files")
-    click.echo(f"{len(files)} files are valid")
 
 
 @main.command()
