@@ -323,6 +323,22 @@ def train_segmenter(
 
 
 @main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_exit_codes
+def validate(files: tuple[Path, ...]) -> None:
+    """Check tables against their schema and the manifest against its shards; all faults at once."""
+    from manifests.errors import DataError
+    from manifests.validate import validate_file
+
+    faults = [fault for file in files for fault in validate_file(file)]
+    for fault in faults:
+        click.echo(str(fault))
+    if faults:
+        raise DataError(f"{len(faults)} faults in {len(files)} files")
+    click.echo(f"{len(files)} files are valid")
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 @_params
 @_exit_codes
