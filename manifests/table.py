@@ -33,11 +33,21 @@ def bucket_of(identity_id: str, buckets: int) -> int:
     return int.from_bytes(hashlib.sha256(identity_id.encode()).digest()[:8], "big") % buckets
 
 
-def shards(folder: Path) -> list[Path]:
-    """The shards of a table, in order; Missing where there are none."""
+def shards(folder: Path, buckets: int | None = None) -> list[Path]:
+    """The shards of a table, in order. Raises Missing where there are none, or not one for each of `buckets`."""
     found = sorted(folder.glob("part-*.parquet"))
+    again = f"run `pipeline run {folder.name}` first"
     if not found:
-        raise Missing(f"no shards in {folder}: run `pipeline run {folder.name}` first")
+        raise Missing(f"no shards in {folder}: {again}")
+    if buckets is not None:
+        planned = {shard_name(bucket) for bucket in range(buckets)}
+        there = {path.name for path in found}
+        if planned != there:
+            odd = sorted(planned ^ there)
+            raise Missing(
+                f"{folder} holds {len(found)} shards, expected {buckets} (`run.buckets`); missing or too many: "
+                f"{', '.join(odd[:5])}: {again}"
+            )
     return found
 
 
@@ -46,15 +56,16 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _rows_digest(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """sha256 over rows; byte columns enter by their own hash, so that no copy of them is made."""
+def _rows_digest(arrow: pa.Table, payload: Sequence[str]) -> str:
+    """sha256 over the rows as they are written; byte columns enter by their own hash, so that no copy is made.
+
+    As written, not as given: 134 and 134.0 are the same value once they are in a column.
+    """
     total = hashlib.sha256()
-    for row in rows:
-        plain = []
-        for name in names:
-            value = row.get(name)
-            plain.append(hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else value)
-        total.update(json.dumps(plain, default=str).encode())
+    plain = arrow.drop_columns(list(payload)).to_pylist()
+    for i, row in enumerate(plain):
+        hashes = [hashlib.sha256(arrow[name][i].as_buffer() or b"").hexdigest() for name in payload]
+        total.update(json.dumps([list(row.values()), hashes], default=str).encode())
     return total.hexdigest()
 
 
@@ -80,14 +91,14 @@ def write_table(path: Path, table: Table, rows: Sequence[Row], provenance: Mappi
     Raises ValueError where a row breaks the schema.
     """
     arrow = _checked(table, rows)
+    payload = [c.name for c in table.columns if pa.types.is_binary(c.type)]
     footer = {
         _NAME: table.name.encode(),
         _VERSION: table.version.encode(),
-        _DIGEST: _rows_digest(rows, table.names).encode(),
+        _DIGEST: _rows_digest(arrow, payload).encode(),
         _PROVENANCE: json.dumps(provenance, sort_keys=True, default=str).encode(),
     }
     arrow = arrow.replace_schema_metadata(footer)
-    payload = [c.name for c in table.columns if pa.types.is_binary(c.type)]
     plain = [name for name in table.names if name not in payload]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -100,6 +111,7 @@ def write_table(path: Path, table: Table, rows: Sequence[Row], provenance: Mappi
             compression={name: "NONE" if name in payload else "ZSTD" for name in table.names},
             use_dictionary=plain,
             write_page_index=True,
+            write_page_checksum=True,  # a flipped bit in a picture is found when it is read
         )
         written = pq.read_metadata(temporary).num_rows
         if written != len(rows):
@@ -138,11 +150,33 @@ def write_drops(path: Path, drops: Sequence[Row], provenance: Mapping[str, Any])
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, page_checksum_verification=True)
     except FileNotFoundError as error:
-        raise Missing(f"no file {path}: run the stage that writes it (`pipeline run {path.parent.name}`)") from error
+        raise Missing(f"no file {path}: run the stage that writes it") from error
+    except PermissionError as error:
+        raise DataError(f"{path} may not be read ({error.strerror}): check its owner and mode") from error
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} is not a whole Parquet file ({error}): delete it and run its stage again") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} is not a whole Parquet file ({error}): delete it and run its stage again")
+
+
+def expect(path: Path, table: Table) -> None:
+    """Raise DataError unless the file says it is this table, of this schema version, with these columns and types."""
+    found = table_name(path)
+    if found != (table.name, table.version):
+        raise DataError(
+            f"{path} holds table {found[0]!r}, schema {found[1]}; expected {table.name!r}, schema {table.version}: "
+            "run its stage again"
+        )
+    schema = _open(path).schema_arrow
+    for column in table.columns:
+        index = schema.get_field_index(column.name)
+        if index < 0 or schema.field(index).type != column.type:
+            there = "no such column" if index < 0 else str(schema.field(index).type)
+            raise DataError(f"{path}: column {column.name}: found {there}, expected {column.type}: run its stage again")
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -154,7 +188,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         return file.read(columns=None if columns is None else list(columns))
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} cannot be read ({error}): delete it and run its stage again") from error
+        raise _damaged(path, error) from error
 
 
 def read_rows(path: Path, columns: Sequence[str] | None = None) -> list[Row]:
@@ -167,14 +201,18 @@ def read_payload(path: Path, columns: Sequence[str], wanted: Iterable[str]) -> I
     """Yield (row_id, columns) of the wanted rows, in file order, holding one row group in memory at a time."""
     ids = set(wanted)
     file = _open(path)
-    for group in range(file.num_row_groups):
-        names = file.read_row_group(group, columns=["row_id"]).column("row_id").to_pylist()
-        keep = [i for i, name in enumerate(names) if name in ids]
-        if not keep:
-            continue
-        part = file.read_row_group(group, columns=list(columns)).take(keep)
-        for i, values in zip(keep, part.to_pylist(), strict=True):
-            yield names[i], values
+    absent = sorted({"row_id", *columns} - set(file.schema_arrow.names))
+    if absent:
+        raise DataError(f"{path}: no column {', '.join(absent)}: run its stage again")
+    try:
+        for group in range(file.num_row_groups):
+            names = file.read_row_group(group, columns=["row_id"]).column("row_id").to_pylist()
+            keep = [i for i, name in enumerate(names) if name in ids]
+            if keep:
+                part = file.read_row_group(group, columns=list(columns)).take(keep).to_pylist()
+                yield from zip((names[i] for i in keep), part, strict=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _damaged(path, error) from error
 
 
 def _footer(path: Path, key: bytes) -> str:
@@ -182,7 +220,7 @@ def _footer(path: Path, key: bytes) -> str:
     if key not in metadata:
         raise DataError(f"{path} has no {key.decode()} in its footer: it was not written by `pipeline`")
     text: bytes = metadata[key]
-    return text.decode()
+    return text.decode(errors="replace")
 
 
 def provenance(path: Path) -> dict[str, Any]:

@@ -46,21 +46,23 @@ def pin_threads() -> None:
         sys.modules["cv2"].setNumThreads(1)
 
 
-def map_shards(
-    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int, preload: Sequence[str] = ()
-) -> Iterator[Result]:
-    """Yield the results of `function` over `tasks`, in the order they finish.
+def preload(modules: Sequence[str]) -> None:
+    """Have the fork server import these once, so that every worker starts with them in memory.
 
-    `preload` names modules that the fork server imports once, so that each worker starts with them in memory.
+    Of effect only before the first pool of this process, since one fork server serves them all.
     """
+    # pyarrow would load pandas in each worker, at its first shard.
+    get_context("forkserver").set_forkserver_preload(["pandas", "pyarrow.parquet", "pipeline.shard", *modules])
+
+
+def map_shards(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
+    """Yield the results of `function` over `tasks`, in the order they finish."""
     pin_threads()
     if workers <= 1 or len(tasks) <= 1:
         for task in tasks:
             yield function(task)
         return
-    context = get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context)
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("forkserver"))
     try:
         for future in as_completed([pool.submit(function, task) for task in tasks]):
             yield future.result()

@@ -27,7 +27,7 @@ MIRRORED: Final = (  # the landmark that each one becomes when the picture is mi
     64, 63, 62, 61, 60, 67, 66, 65,  # inner lip
 )  # fmt: skip
 
-# Where the pupils of an aligned picture are, as shares of its side: about three face boxes, head and shoulders.
+# Where the pupils of an aligned picture are, as shares of its side: about two of dlib's face boxes, head and shoulders.
 PUPILS_Y: Final = 0.45
 PUPIL_DISTANCE: Final = 0.20
 

@@ -154,7 +154,7 @@ def _read(path: Path, faults: list[str]) -> Iterator[tuple[int, Identity]]:
         faults.append(f"{path}: {error}")
         return
     delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         header = [re.sub(r"[\s_]+", "", cell).lower() for cell in next(reader, [])]
         layout = next((layout for layout in _LAYOUTS if layout.id in header), None)

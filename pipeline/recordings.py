@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from manifests.errors import DataError
 from pipeline.names import clean
 
 Layout = Literal["auto", "voxceleb", "folder"]
@@ -60,7 +61,13 @@ def empty_folders(root: Path) -> list[Path]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for folder, _, files in os.walk(root):
+    for folder, _, files in os.walk(root, onerror=_unreadable):
         for name in files:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield Path(folder, name)
+            path = Path(folder, name)
+            # Not a pipe or a socket of that name, which would never end.
+            if name.lower().endswith(SUFFIXES) and not name.startswith(".") and path.is_file():
+                yield path
+
+
+def _unreadable(error: OSError) -> None:
+    raise DataError(f"{error.filename}: {error.strerror}; its recordings would be lost without a word") from error

@@ -6,6 +6,7 @@ resumes an interrupted run; what no longer belongs to the plan is pruned, so the
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -14,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from manifests import table, weights
-from manifests.errors import DataError
+from manifests.errors import DataError, UsageError
 from pipeline import engine, settings
 from pipeline.progress import FetchProgress, StageProgress
 from pipeline.settings import Params
-from pipeline.shard import FAILED, Outcome, RowTask, ShardTask, run_row_shard, run_shard
-from pipeline.stage import Context, RowStage, ShardStage, Stage, TableStage
+from pipeline.shard import Outcome, RowTask, ShardTask, run_row_shard, run_shard
+from pipeline.stage import FAILED, Context, RowStage, ShardStage, Stage, TableStage
 
-# Imported once by the fork server: pyarrow would otherwise load pandas in each worker, at its first shard.
-_IN_EVERY_WORKER = ("pandas", "pyarrow.parquet", "pipeline.shard")
+_OURS = re.compile(r"part-\d{4,}\.parquet|\.part-\d{4,}\.parquet\.\d+\.tmp")  # as manifests.table names them
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,29 @@ class Summary:
         return self.reasons.get(FAILED, 0)
 
 
+def check_settings(stages: Sequence[Stage], params: Params) -> None:
+    """Raise UsageError with what is wrong in any stage's section, before hours of work on the first."""
+    faults = []
+    for stage in stages:
+        section = params.section(stage.name)
+        try:
+            if isinstance(stage, RowStage):
+                settings.split(section, (stage.scoring, stage.limits), stage.name)
+            else:
+                settings.build(stage.settings, section, stage.name)
+        except UsageError as error:
+            faults.append(str(error))
+    if faults:
+        raise UsageError("\n".join(faults))
+
+
 def run_stage(stage: Stage, params: Params, workers: int | None = None) -> Summary | None:
     """Run a stage to its end and write `metrics/<stage>.json`.
 
     Raises DataError when more than `run.max_failed` of the rows failed by a defect, Missing when an input or a
     weight file is absent, UsageError for wrong settings. A TableStage returns None.
     """
-    context = Context(params.paths, params.run.buckets, params.run.seed)
+    context = Context(params.paths, params.run.buckets)
     processes = workers or params.run.workers or engine.cores()
     section = params.section(stage.name)
     with _lock(params.paths.data, stage.name):
@@ -85,7 +101,7 @@ def _run_rows(stage: RowStage, section: dict[str, Any], context: Context, worker
     names = stage.weights(scoring)
     weights.ensure(names, FetchProgress())
     digests = {name: weights.digest(name) for name in names}
-    inputs = table.shards(context.paths.data / stage.reads.name)
+    inputs = table.shards(context.paths.data / stage.reads.name, context.buckets)
     tasks = [RowTask(stage, scoring, limits, context, path.name, digests) for path in inputs]
     return _map(stage, run_row_shard, tasks, context, workers)
 
@@ -93,13 +109,13 @@ def _run_rows(stage: RowStage, section: dict[str, Any], context: Context, worker
 def _run_shards(stage: ShardStage, section: dict[str, Any], context: Context, workers: int) -> Summary:
     chosen = settings.build(stage.settings, section, stage.name)
     with stage.around(chosen, context) if stage.around else nullcontext() as extra:
-        context = Context(context.paths, context.buckets, context.seed, extra)
+        context = Context(context.paths, context.buckets, extra)
         if stage.list_rows is not None:
             listed = _by_bucket(stage.list_rows(chosen, context), context.buckets)
             tasks = [ShardTask(stage, chosen, context, table.shard_name(b), listed[b]) for b in sorted(listed)]
         else:
             assert stage.reads is not None, f"stage {stage.name} neither reads nor lists"
-            inputs = table.shards(context.paths.data / stage.reads.name)
+            inputs = table.shards(context.paths.data / stage.reads.name, context.buckets)
             tasks = [ShardTask(stage, chosen, context, path.name, None) for path in inputs]
         return _map(stage, run_shard, tasks, context, 1 if stage.serial else workers)
 
@@ -121,9 +137,8 @@ def _map(
 ) -> Summary:
     reasons: Counter[str] = Counter()
     given = kept = skipped = 0
-    module = (stage.score if isinstance(stage, RowStage) else stage.process).__module__
     with StageProgress(stage.name, len(tasks)) as progress:
-        for outcome in engine.map_shards(function, tasks, workers, preload=(*_IN_EVERY_WORKER, module)):
+        for outcome in engine.map_shards(function, tasks, workers):
             given += outcome.input
             kept += outcome.kept
             skipped += outcome.skipped
@@ -137,13 +152,14 @@ def _map(
 
 
 def _prune(stage: RowStage | ShardStage, context: Context, planned: set[str]) -> None:
-    """Delete files that no run of this plan would write: shards of other bucket counts, left-over temporary files."""
+    """Delete files of ours that no run of this plan would write: shards of other bucket counts, temporary files."""
     folders = [context.paths.data / stage.name, context.paths.data / "drops" / stage.name]
     if isinstance(stage, RowStage):
         folders.append(context.paths.data / stage.scores.name)
     for folder in folders:
         for path in folder.iterdir() if folder.is_dir() else ():
-            if path.name not in planned:
+            ours = _OURS.fullmatch(path.name) is not None and path.is_file()
+            if ours and path.name not in planned:
                 path.unlink()
 
 

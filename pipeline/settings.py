@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from manifests.errors import UsageError
-from pipeline.stage import Paths
+from pipeline.stage import Count, Paths, Positive, Share
 
 Section = Mapping[str, Any]
 T = TypeVar("T")
@@ -17,10 +17,9 @@ T = TypeVar("T")
 class Run:
     """Settings of the runner itself (`run` in params.yaml)."""
 
-    buckets: int = 8  # shards per table; a person's rows share one
-    workers: int = 0  # processes; 0 = one per core
-    seed: int = 0
-    max_failed: float = 0.001  # share of a stage's rows that may fail by a defect before the run ends with exit code 3
+    buckets: Positive = 8  # shards per table; a person's rows share one
+    workers: Count = 0  # processes; 0 = one per core
+    max_failed: Share = 0.001  # share of a stage's rows that may fail by a defect before the run ends with exit code 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def load(path: Path, stages: tuple[str, ...]) -> Params:
         raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError as error:
         raise UsageError(f"no settings file {path}; name one with --params") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not YAML: {error}") from error
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: expected sections such as `crawl:`, found {type(raw).__name__}")
@@ -66,7 +65,7 @@ def load(path: Path, stages: tuple[str, ...]) -> Params:
 def split(section: Section, types: tuple[type[Any], ...], where: str) -> tuple[Any, ...]:
     """One flat section into several dataclasses, each taking the keys it knows."""
     valid = {f.name for kind in types for f in fields(kind)}
-    unknown = sorted(set(section) - valid)
+    unknown = sorted(set(map(str, section)) - valid)
     if unknown:
         raise UsageError(f"{where}: unknown key {', '.join(unknown)}; valid: {', '.join(sorted(valid))}")
     return tuple(
@@ -79,12 +78,16 @@ def build(kind: type[T], section: Section, where: str) -> T:
     from pydantic import TypeAdapter, ValidationError
 
     valid = sorted(f.name for f in fields(kind))  # type: ignore[arg-type]  # T is a dataclass
-    unknown = sorted(set(section) - set(valid))
+    unknown = sorted(set(map(str, section)) - set(valid))
     if unknown:
         raise UsageError(f"{where}: unknown key {', '.join(unknown)}; valid: {', '.join(valid)}")
     try:
+        text = json.dumps(section, default=str, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where}: {error}; expected finite numbers, texts and lists") from error
+    try:
         # Through JSON, strict mode still takes lists for tuples and strings for paths, but never "5" for 5.
-        return TypeAdapter(kind).validate_json(json.dumps(section, default=str), strict=True)
+        return TypeAdapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
         faults = [f"{where}.{'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in error.errors()]
         raise UsageError("\n".join(faults)) from error

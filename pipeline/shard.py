@@ -1,8 +1,7 @@
 """Run one shard of a stage, in whichever process: read, score what is not cached, decide, render, write."""
 
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from hashlib import sha256
@@ -15,9 +14,7 @@ import pyarrow as pa
 from manifests import table
 from manifests.errors import DataError, HqvoxError
 from manifests.schema import Column, Table
-from pipeline.stage import HOW, Context, Drop, Row, RowStage, ShardStage
-
-FAILED = "error"  # the drop reason of a row that our own code failed on
+from pipeline.stage import FAILED, HOW, Context, Drop, Row, RowStage, ShardStage, failure
 
 _INPUT_KEY = Column("input_key", pa.string(), "digest of the columns the scores depend on")
 
@@ -59,15 +56,15 @@ def run_row_shard(task: RowTask) -> Outcome:
     """Score, decide and render one shard of a RowStage, unless it is finished already."""
     stage, data = task.stage, task.context.paths.data
     source = data / stage.reads.name / task.shard
+    table.expect(source, stage.reads)
     scoring_key = table.digest_of(
         {"stage": stage.name, "version": stage.version, "scoring": asdict(task.scoring), "weights": task.weights}
     )
     inputs = {stage.reads.name: table.rows_digest(source)}
     if stage.score_all is not None:
         inputs[stage.score_all.name] = table.rows_digest(data / stage.score_all.name / task.shard)
-    key = table.digest_of(
-        {"scoring": scoring_key, "limits": asdict(task.limits), "inputs": inputs, "code": _code(stage.decide)}
-    )
+    code = _code(stage.decide.__module__)
+    key = table.digest_of({"scoring": scoring_key, "limits": asdict(task.limits), "inputs": inputs, "code": code})
     finished = _finished(task.context, stage.name, task.shard, key)
     if finished is not None and _has_key(data / stage.scores.name / task.shard, scoring_key):
         return finished
@@ -92,6 +89,7 @@ def run_shard(task: ShardTask) -> Outcome:
     else:
         assert stage.reads is not None
         source = context.paths.data / stage.reads.name / task.shard
+        table.expect(source, stage.reads)
         shard = f"{stage.reads.name}/{task.shard}"
         rows = [
             {**row, "_shard": shard, "_row": i} for i, row in enumerate(table.read_rows(source, _plain(stage.reads)))
@@ -100,12 +98,14 @@ def run_shard(task: ShardTask) -> Outcome:
     if stage.fingerprint is not None:
         inputs["files"] = stage.fingerprint(rows, task.settings, context)
     chosen = {f.name: getattr(task.settings, f.name) for f in fields(task.settings) if not f.metadata.get(HOW)}
+    if stage.instant:
+        inputs["code"] = _code(stage.process.__module__)
     key = table.digest_of({"stage": stage.name, "version": stage.version, "settings": chosen, "inputs": inputs})
     finished = _finished(context, stage.name, task.shard, key)
     if finished is not None:
         return finished
     results = stage.process(rows, task.settings, context)
-    record = {"stage": stage.name, "key": key, "settings": asdict(task.settings), "inputs": inputs}
+    record = {"stage": stage.name, "key": key, "settings": chosen, "inputs": inputs}
     return _write(context, stage.name, task.shard, stage.writes(task.settings), rows, results, record)
 
 
@@ -115,15 +115,17 @@ def _plain(of: Table) -> list[str]:
 
 
 @cache
-def _code_of(module: str) -> str:
-    path = import_module(module).__file__
-    assert path is not None, f"module {module} has no file"
-    return sha256(Path(path).read_bytes()).hexdigest()
+def _code(stage_module: str) -> str:
+    """Digest of a stage's file and of the machinery: decisions and pictures are made again when our code changes.
 
-
-def _code(function: Callable[..., Any]) -> str:
-    """Digest of the file that holds a decision: decisions are instant, so an edited rule is simply rerun."""
-    return _code_of(function.__module__)
+    Scores are not: networks run again only when the stage's `version` says so.
+    """
+    stage_file = import_module(stage_module).__file__
+    assert stage_file is not None, f"module {stage_module} has no file"
+    total = sha256()
+    for path in (Path(stage_file), *sorted(Path(__file__).parent.rglob("*.py"))):
+        total.update(path.read_bytes())
+    return total.hexdigest()
 
 
 def _kept_and_drops(context: Context, stage: str, shard: str) -> tuple[Path, Path]:
@@ -131,11 +133,16 @@ def _kept_and_drops(context: Context, stage: str, shard: str) -> tuple[Path, Pat
 
 
 def _finished(context: Context, stage: str, shard: str, key: str) -> Outcome | None:
-    """The outcome of a shard whose two files both carry `key`; None where it must be (re)made."""
+    """The outcome of a shard whose two files both carry `key`; None where it must be (re)made.
+
+    Rows that our code failed on are tried again: the defect may have been of the moment (memory, a full disk).
+    """
     paths = _kept_and_drops(context, stage, shard)
     if not all(_has_key(path, key) for path in paths):
         return None
     counts = table.provenance(paths[0])["counts"]
+    if FAILED in counts["reasons"]:
+        return None
     return Outcome(counts["input"], counts["kept"], counts["reasons"], skipped=True)
 
 
@@ -173,8 +180,8 @@ def _scores(task: RowTask, rows: list[Row], scoring_key: str) -> tuple[dict[str,
             values = stage.score(row, task.scoring)
         except HqvoxError:
             raise
-        except Exception:  # noqa: BLE001  # one bad row must not cost its neighbours
-            failures[row_id] = _failure()
+        except Exception as error:  # noqa: BLE001  # one bad row must not cost its neighbours
+            failures[row_id] = failure(error)
             continue
         scores[row_id] = {**values, "row_id": row_id, _INPUT_KEY.name: keys[row_id]}
     if found is None or todo or len(scores) != len(cached):
@@ -216,11 +223,6 @@ def _with_payload(task: RowTask, rows: Sequence[Row]) -> Iterator[Row]:
         )
 
 
-def _failure() -> Drop:
-    """The drop of a row that raised; the last lines of the traceback say where."""
-    return Drop(FAILED, detail=" | ".join(traceback.format_exc().strip().splitlines()[-3:]))
-
-
 def _decide(task: RowTask, rows: Sequence[Row], scores: dict[str, Row], failures: dict[str, Drop]) -> list[Row | Drop]:
     """One result per row: the decision, then the pictures of the rows that are kept."""
     stage = task.stage
@@ -232,16 +234,20 @@ def _decide(task: RowTask, rows: Sequence[Row], scores: dict[str, Row], failures
             continue
         try:
             results[row_id] = stage.decide(row, scores[row_id], task.limits)
-        except Exception:  # noqa: BLE001  # one bad row must not cost its neighbours
-            results[row_id] = _failure()
+        except HqvoxError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            results[row_id] = failure(error)
     if stage.render is not None:
         kept = [row for row in rows if not isinstance(results[row["row_id"]], Drop)]
         for row in _with_payload(task, kept):
             row_id = row["row_id"]
             try:
                 made = stage.render(row, scores[row_id], task.limits)
-            except Exception:  # noqa: BLE001  # one bad row must not cost its neighbours
-                results[row_id] = _failure()
+            except HqvoxError:
+                raise
+            except Exception as error:  # noqa: BLE001
+                results[row_id] = failure(error)
                 continue
             results[row_id] = {**results[row_id], **made}  # type: ignore[dict-item]  # a kept row is no Drop
     return [results[row["row_id"]] for row in rows]

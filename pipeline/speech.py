@@ -1,6 +1,7 @@
 """Decode recordings from strangers to 16 kHz mono, and encode our own as FLAC."""
 
 import io
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +60,9 @@ def decode(data: bytes, max_duration_s: float) -> Speech:
     except Unreadable:
         raise
     except Exception as error:  # the decoders raise many kinds on hostile bytes
-        raise Unreadable("undecodable", f"{type(error).__name__}: {error}") from error
+        # libsndfile's words name the buffer by its address, which differs from run to run.
+        words = re.sub(r"<_io\.BytesIO object at 0x[0-9a-f]+>", "the bytes", str(error))
+        raise Unreadable("undecodable", f"{type(error).__name__}: {words}") from error
     if len(channels) == 0:
         raise Unreadable("no_samples", "a header and no sound")
     return Speech(_to_mono_16k(channels, rate), rate, channels.shape[1], len(channels) / rate)

@@ -8,11 +8,21 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from traceback import extract_tb
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Interval
 
 from manifests.schema import Table
 
 Row = dict[str, Any]
+
+# Numbers that a settings file may hold; `pipeline.settings` refuses others.
+Count = Annotated[int, Ge(0)]
+Positive = Annotated[int, Ge(1)]
+NotNegative = Annotated[float, Ge(0)]
+MoreThanZero = Annotated[float, Gt(0)]
+Share = Annotated[float, Interval(ge=0, le=1)]
 
 HOW = "how"  # `field(metadata={HOW: True})`: a setting of how fast or by whom, which finished shards survive
 
@@ -25,6 +35,15 @@ class Drop:
     value: float | None = None
     limit: float | None = None
     detail: str | None = None
+
+
+FAILED = "error"  # the drop reason of a row that our own code failed on
+
+
+def failure(error: Exception) -> Drop:
+    """The drop of a row that raised: which error, and in which line of which of our files."""
+    frame = extract_tb(error.__traceback__)[-1]
+    return Drop(FAILED, detail=f"{Path(frame.filename).name}:{frame.lineno}: {type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +62,6 @@ class Context:
 
     paths: Paths
     buckets: int  # shards per table
-    seed: int
     extra: Any = None  # what the stage's `around` yielded
 
 
@@ -93,6 +111,7 @@ class ShardStage:
     list_rows: Callable[[Any, Context], list[Row]] | None = None
     fingerprint: Callable[[Sequence[Row], Any, Context], str] | None = None  # digest of what else is read (files)
     around: Callable[[Any, Context], AbstractContextManager[Any]] | None = None  # held open for the whole stage
+    instant: bool = False  # nothing is fetched or decoded: done again whenever our code changes, not only `version`
     serial: bool = False  # run shards one after another in this process (the stage has threads of its own)
     version: str = "1"
 

@@ -6,7 +6,7 @@ from hashlib import sha256
 from manifests.schema import ALIGN, ALIGN_SCORES, EMOTION
 from pipeline import geometry, images
 from pipeline.geometry import Matrix
-from pipeline.stage import Drop, Row, RowStage
+from pipeline.stage import Drop, MoreThanZero, Positive, Row, RowStage, Share
 from pipeline.warp import outside, warp
 
 _MAX_PIXELS = 2**40  # the landmarks stage has applied its own limit to these very bytes
@@ -16,18 +16,18 @@ _MAX_PIXELS = 2**40  # the landmarks stage has applied its own limit to these ve
 class Scoring:
     """Where the pupils come to lie, and how large the square may be."""
 
-    pupils_y: float = geometry.PUPILS_Y  # share of the side, from the top
-    pupil_distance: float = geometry.PUPIL_DISTANCE  # share of the side; 0.20 makes a square of about three face boxes
-    max_side: int = 512  # px
-    max_upscale: float = 1.0  # aligned pixels per original pixel; the square is made smaller rather than enlarged more
+    pupils_y: Share = geometry.PUPILS_Y  # share of the side, from the top
+    pupil_distance: MoreThanZero = geometry.PUPIL_DISTANCE  # share of the side; 0.20: about two face boxes
+    max_side: Positive = 512  # px
+    max_upscale: MoreThanZero = 1.0  # aligned pixels per original pixel: the square gets smaller rather than blurred
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What an aligned square may be; null turns a rule off."""
 
-    min_side: int | None = 128  # px
-    max_outside: float | None = 0.45  # share of the square that the original does not cover (it is filled with white)
+    min_side: Positive | None = 128  # px
+    max_outside: Share | None = 0.45  # share of the square that the original does not cover (it is filled with white)
 
 
 def score(row: Row, scoring: Scoring) -> Row:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
@@ -33,11 +33,16 @@ def _exit_codes(command: Callable[P, T]) -> Callable[P, T]:
         except HqvoxError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(error.exit_code)
-        except ModuleNotFoundError as error:
+        except OSError as error:
+            click.echo(f"error: {error}. Check that the place exists, is not full and may be written to", err=True)
+            sys.exit(3)
+        except ImportError as error:
             if error.name and error.name.split(".")[0] in ("manifests", "models", "pipeline", "stages"):
                 raise
             click.echo(
-                f"error: the package {error.name!r} is not installed: pip install -c constraints.txt -e '.[pipeline]'",
+                f"error: {error}. The stages need more than the core packages: pip install 'hq-vox[pipeline]' (in a "
+                "checkout: pip install -c constraints.txt -e '.[pipeline]'); where a library such as libGL.so.1 is "
+                "missing: apt-get install libgl1 libglib2.0-0",
                 err=True,
             )
             sys.exit(4)
@@ -84,17 +89,19 @@ def run(stages: tuple[str, ...], params_file: Path, workers: int | None) -> None
 
     engine.pin_threads()  # before numpy and torch start threads of their own
     from pipeline import settings
-    from pipeline.run import run_stage
+    from pipeline.run import check_settings, run_stage
 
     params = settings.load(params_file, STAGES)
-    for name in STAGES:
-        if not stages or name in stages:
-            summary = run_stage(load(name), params, workers)
-            if name == "review" and summary is not None:
-                _export_sheets(params, params.paths.data / "review_sheets", "reviewer")
-                _print_review_step(summary.reasons)
-            if name == "stats":
-                _print_summary(params.paths.reports)
+    chosen = [load(name) for name in STAGES if not stages or name in stages]
+    check_settings(chosen, params)
+    engine.preload([f"stages.{stage.name}" for stage in chosen])
+    for stage in chosen:
+        summary = run_stage(stage, params, workers)
+        if stage.name == "review" and summary is not None:
+            _export_sheets(params, params.paths.data / "review_sheets", "reviewer")
+            _print_review_step(summary.reasons)
+        if stage.name == "stats":
+            _print_summary(params.paths.reports)
 
 
 def _export_sheets(params: "Params", out: Path, reviewer: str) -> "Exported":
@@ -128,22 +135,35 @@ def _print_summary(reports: Path) -> None:
 @click.option("--clips", type=click.IntRange(min=0), default=None, help="Recordings of each; default: as drawn.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed makes the same bytes.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one per core.")
-@click.option("--out", type=_FOLDER, required=True, help="Folder to write the world to.")
+@click.option(
+    "--manifest", is_flag=True, help="Write a finished manifest (aligned, white, voiced), without the filters."
+)
+@click.option("--out", type=_FOLDER, required=True, help="Folder to write to.")
 @_exit_codes
-def demo(people: int, photos: int | None, clips: int | None, seed: int, workers: int | None, out: Path) -> None:
+def demo(
+    people: int, photos: int | None, clips: int | None, seed: int, workers: int | None, manifest: bool, out: Path
+) -> None:
     """Draw a synthetic world: people with photographs, voices, planted defects and the truth about them."""
     from pipeline import engine
 
     engine.pin_threads()
+    processes = workers or engine.cores()
+    if manifest:
+        from pipeline.world.manifest import Recipe, write_manifest
+
+        numbers = {"faces_per_person": photos, "clips_per_person": clips}
+        recipe = Recipe(people, seed, **{name: n for name, n in numbers.items() if n is not None})
+        click.echo(write_manifest(out, recipe, processes))
+        return
     from pipeline.world.demo import make_world
 
-    chosen: dict[str, Any] = {"photos_per_person": photos, "clips_per_person": clips}
+    numbers = {"photos_per_person": photos, "clips_per_person": clips}
     make_world(
         out,
         people=people,
         seed=seed,
-        workers=workers or engine.cores(),
-        **{name: value for name, value in chosen.items() if value is not None},
+        workers=processes,
+        **{name: n for name, n in numbers.items() if n is not None},
     )
 
 
@@ -232,7 +252,8 @@ def check_audio(root: Path, metadata: tuple[Path, ...], utterances: tuple[Path, 
     from pipeline.identities import load
     from pipeline.recordings import empty_folders, find
 
-    listed = {name for path in utterances for name in audio.read_utterances(path.read_text(encoding="utf-8"))}
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in utterances]
+    listed = {name for text in texts for name in audio.read_utterances(text)}
     check = audio.compare(find(root, layout), load(metadata), listed, empty_folders(root))
     click.echo(audio.table(check))
     if not check.complete:
@@ -262,20 +283,39 @@ def review_export(params_file: Path, out: Path | None, reviewer: str) -> None:
 @click.option("--person", help="An identity_id.")
 @click.option("--url", help="An address, or the path of a local file as the `source` column has it.")
 @click.option("--sha256", help="Of the source bytes.")
-@click.option("--list", "removals", type=_FILE, default=Path("removals.jsonl"), show_default=True, help="The list.")
+@click.option("--list", "removals", type=_FILE, help="The list; default: `crawl.removals` of the settings file.")
+@_params
 @_exit_codes
-def remove(person: str | None, url: str | None, sha256: str | None, removals: Path) -> None:
+def remove(person: str | None, url: str | None, sha256: str | None, removals: Path | None, params_file: Path) -> None:
     """Put somebody or something on the list of what must never come back; then run the pipeline again.
 
-    The list holds salted hashes only. Name it in `crawl.removals` and `manifest.removals`, and keep it under version
-    control.
+    The list holds salted hashes only. Keep it under version control.
     """
-    from manifests.removals import add
-    from pipeline.crawl.sources import canonical_url
+    from manifests.removals import add, matches
+    from pipeline import settings
 
-    address = canonical_url(url) if url and "://" in url else url
-    listed = add(removals, identity_id=person, source=address, sha256=sha256)
-    click.echo(f"{removals}: {len(listed.hashes)} entries")
+    params = settings.load(params_file, STAGES)
+    named = removals or params.section("crawl").get("removals")
+    if not named:
+        raise UsageError("no removals list: name one with --list, or in `crawl.removals` of the settings file")
+    if url and "://" in url:
+        url = _canonical(url)
+    added = add(Path(named), identity_id=person, source=url, sha256=sha256)
+    rows = matches(added, params.paths.data)
+    click.echo(f"{named}: {len(added.hashes)} entries; they concern {rows} rows of {params.paths.data}")
+    if not rows:
+        click.echo(
+            "warning: nothing in the tables matches; check the spelling (--person wants the identity_id)", err=True
+        )
+
+
+def _canonical(url: str) -> str:
+    from pipeline.crawl.sources import BadAddress, canonical_url
+
+    try:
+        return canonical_url(url)
+    except BadAddress as error:
+        raise UsageError(f"--url {url}: {error}") from error
 
 
 @main.command("train-segmenter")

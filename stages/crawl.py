@@ -15,7 +15,7 @@ from typing import Literal
 
 from manifests import removals
 from manifests.errors import UsageError
-from manifests.removals import Removals
+from manifests.removals import REMOVED, Removals
 from manifests.schema import CRAWL
 from manifests.table import digest_of, write_text
 from pipeline import engine, identities
@@ -23,8 +23,7 @@ from pipeline.crawl.content import Picture, read
 from pipeline.crawl.fetch import Fetcher, FetchLimits
 from pipeline.crawl.sources import file_of, files_of, from_folder, from_url_list, source_of
 from pipeline.names import clean, sample_id
-from pipeline.shard import FAILED
-from pipeline.stage import HOW, Context, Drop, Row, ShardStage
+from pipeline.stage import HOW, Context, Drop, Positive, Row, ShardStage, failure
 
 PHOTOS_HOST = "photos.test"  # under which `serve_folder` is served; .test never resolves outside (RFC 6761)
 URL_LIST = "url_list.csv"  # in the data folder: the list that `serve_folder` makes
@@ -42,11 +41,11 @@ class Settings(FetchLimits):
     folder: Path | None = None  # source `folder`: <identity>/*, read directly
     metadata: tuple[Path, ...] = ()  # who the identities are: VoxCeleb metadata as published, or identity_id,name,...
     demo_folder: Path = Path("demo")  # source `demo`: where the synthetic world is, or will be made
-    demo_people: int = 60  # people in the synthetic world
+    demo_people: Positive = 12  # people in the synthetic world
     demo_seed: int = 0  # of the synthetic world
     # web page or mail address for the User-Agent; required where strangers' servers are asked
     contact: str = field(default="", metadata={HOW: True})
-    threads: int = field(default=8, metadata={HOW: True})  # addresses fetched at once
+    threads: Positive = field(default=8, metadata={HOW: True})  # addresses fetched at once
     allow_private: bool = False  # connect to private, loopback and link-local addresses too
     removals: Path | None = None  # the salted list of what must never come back
 
@@ -57,6 +56,10 @@ class Settings(FetchLimits):
             raise UsageError("crawl.urls and crawl.serve_folder belong to crawl.source `urls`")
         if self.source == "urls" and (self.urls is None) == (self.serve_folder is None):
             raise UsageError("crawl.source is `urls`: set either crawl.urls (a list) or crawl.serve_folder (a folder)")
+        if not self.contact.isascii() or not self.contact.isprintable():
+            raise UsageError(f"crawl.contact is {self.contact!r}; expected one line of ASCII: it goes into a header")
+        if any(Path(part).is_absolute() or ".." in Path(part).parts for part in self.serve_only):
+            raise UsageError(f"crawl.serve_only is {self.serve_only}; expected folders below crawl.serve_folder")
         if self.source == "urls" and self.urls and not self.contact:
             raise UsageError(
                 "crawl.contact is empty: give a web page or mail address that tells strangers' servers who is asking, "
@@ -89,13 +92,13 @@ class Crawler:
         if row["fault"]:
             return Drop(row["fault"], detail=row["fault_detail"])
         if self.removed.blocks(row["identity_id"], row["source"]):
-            return Drop("removed", detail="the person or the address")
+            return Drop(REMOVED, detail="the person or the address")
         try:
             found = self.get(row["source"])
         except Exception as error:  # noqa: BLE001  # a defect of ours costs one row, and counts against `run.max_failed`
-            return Drop(FAILED, detail=f"{type(error).__name__}: {error}")
+            return failure(error)
         if isinstance(found, Picture) and self.removed.blocks(sha256=found.sha256):
-            return Drop("removed", detail="the content")
+            return Drop(REMOVED, detail="the content")
         return found
 
 
@@ -221,8 +224,11 @@ def fingerprint(rows: Sequence[Row], settings: Settings, context: Context) -> st
 def _file_digest(path: Path | None) -> str | None:
     if path is None or not path.is_file():
         return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return type(error).__name__
 
 
 STAGE = ShardStage(

@@ -9,7 +9,7 @@ from pipeline import expression
 from pipeline.expression import Features
 from pipeline.faces import emotion
 from pipeline.images import decode
-from pipeline.stage import Drop, Row, RowStage
+from pipeline.stage import Drop, NotNegative, Row, RowStage, Share
 
 _COLUMNS = tuple(f"p_{name}" for name in EMOTIONS)
 _MAX_PIXELS = 1024 * 1024  # chips are far smaller
@@ -26,13 +26,13 @@ class Scoring:
 class Limits:
     """What counts as neutral. Lengths are shares of the distance between the eye centres."""
 
-    min_neutrality: float = 0.82  # 0..1, as pipeline.expression.neutrality
-    min_p_neutral: float = 0.1  # 0..1, the network's own probability
-    max_mouth_opening: float = 0.2  # gap between the inner lips
-    max_p_happy: float = 0.5  # 0..1, the network's probability of a smile
+    min_neutrality: Share = 0.82  # 0..1, as pipeline.expression.neutrality
+    min_p_neutral: Share = 0.1  # 0..1, the network's own probability
+    max_mouth_opening: NotNegative = 0.2  # gap between the inner lips
+    max_p_happy: Share = 0.5  # 0..1, the network's probability of a smile
     allow_minor_smile: bool = False  # a closed mouth with little raised corners counts as neutral
-    max_smile_opening: float = 0.05  # gap between the lips of a minor smile: beyond it teeth show
-    max_smile_lift: float = 0.08  # mouth corners above the middle of the lips, in a minor smile
+    max_smile_opening: NotNegative = 0.05  # gap between the lips of a minor smile: beyond it teeth show
+    max_smile_lift: NotNegative = 0.08  # mouth corners above the middle of the lips, in a minor smile
 
 
 def score(row: Row, scoring: Scoring) -> Row:

@@ -12,7 +12,7 @@ from pipeline.faces.chip import CHIP_PX, cut
 from pipeline.faces.detect import Detector, Face
 from pipeline.faces.landmark import Pair
 from pipeline.images import Pixels, Unreadable
-from pipeline.stage import Drop, Row, RowStage
+from pipeline.stage import Drop, NotNegative, Positive, Row, RowStage
 
 _COLOUR_BOXES = 2.0  # side of the square that colour is judged in: face, hair and some background
 
@@ -22,24 +22,24 @@ class Scoring:
     """What the networks' answers depend on."""
 
     detector: Detector = "dlib_hog"  # dlib_hog or dlib_cnn with dlib's landmarks; fan: S3FD with FAN's
-    max_pixels: int = 100_000_000  # larger pictures are not decoded
-    search_px: int = 512  # px, longer side of the first search for faces
-    second_look_px: int | None = 400  # px, longer side for dlib's CNN where HOG finds nothing; null: no second look
+    max_pixels: Positive = 100_000_000  # larger pictures are not decoded
+    search_px: Positive = 512  # px, longer side of the first search for faces
+    second_look_px: Positive | None = 400  # px, longer side for dlib's CNN where HOG finds none; null: no second look
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a face may measure; null turns a rule off."""
 
-    max_rival_area: float | None = 0.5  # share of the main face's area that another face may have
-    min_pupil_px: float | None = 30.0  # px of the original between the pupils
-    max_landmark_spread: float | None = 0.05  # share of the pupil distance, as pipeline.faces.landmark.spread
-    max_yaw_deg: float | None = 5.0  # degrees either way
-    max_pitch_deg: float | None = 5.0  # degrees either way
-    max_alignment_residual: float | None = 0.1  # share of the pupil distance
-    min_colourfulness: float | None = 7.0  # grey levels, as pipeline.quality.colourfulness
-    max_light_imbalance: float | None = 0.25  # share of the face's luminance
-    max_light_contrast: float | None = 0.30  # share of the face's luminance
+    max_rival_area: NotNegative | None = 0.5  # share of the main face's area that another face may have
+    min_pupil_px: NotNegative | None = 30.0  # px of the original between the pupils
+    max_landmark_spread: NotNegative | None = 0.05  # share of the pupil distance, as pipeline.faces.landmark.spread
+    max_yaw_deg: NotNegative | None = 5.0  # degrees either way
+    max_pitch_deg: NotNegative | None = 5.0  # degrees either way
+    max_alignment_residual: NotNegative | None = 0.1  # share of the pupil distance
+    min_colourfulness: NotNegative | None = 7.0  # grey levels, as pipeline.quality.colourfulness
+    max_light_imbalance: NotNegative | None = 0.25  # share of the face's luminance
+    max_light_contrast: NotNegative | None = 0.30  # share of the face's luminance
 
 
 def score(row: Row, scoring: Scoring) -> Row:

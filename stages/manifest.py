@@ -13,7 +13,7 @@ from manifests.schema import MANIFEST, REVIEW, VOICES, Table
 from manifests.validate import SPLITS
 from pipeline import identities
 from pipeline.splits import Fractions, assign
-from pipeline.stage import Context, Drop, Row, TableStage
+from pipeline.stage import Context, Drop, Row, Share, TableStage
 from stages import STAGES
 
 NAME = "manifest"
@@ -27,8 +27,8 @@ class Settings:
 
     split: Literal["voxceleb", "paper", "hash"] = "hash"  # whose rule says who is in train, val and test
     metadata: tuple[Path, ...] = ()  # as in `crawl`: sets and row numbers for the first two rules
-    val_fraction: float = 0.1  # share of people (of VoxCeleb's dev people in split `voxceleb`)
-    test_fraction: float = 0.1  # share of people, in split `hash` only
+    val_fraction: Share = 0.1  # share of people (of VoxCeleb's dev people in split `voxceleb`)
+    test_fraction: Share = 0.1  # share of people, in split `hash` only
     split_seed: int = 0  # which people the hash picks
     require_both: bool = True  # leave out people without a face or without speech
     removals: Path | None = None  # the salted list of what must never come back
@@ -67,7 +67,7 @@ def join(rows: Sequence[Row], blocked: Collection[str], require_both: bool) -> t
     faces = {row["identity_id"] for row in allowed if row["kind"] == "face"}
     speakers = {row["identity_id"] for row in allowed if row["kind"] == "speech"}
     kept: list[Row] = []
-    dropped = [(row, Drop("removed")) for row in rows if row["row_id"] in blocked]
+    dropped = [(row, Drop(removals.REMOVED)) for row in rows if row["row_id"] in blocked]
     for row in allowed:
         drop = why_not(row, faces, speakers, require_both)
         if drop is None:
@@ -101,7 +101,7 @@ def summarise(kept: Sequence[Row], dropped: Sequence[tuple[Row, Drop]]) -> dict[
 def run(settings: Settings, context: Context) -> dict[str, Any]:
     """Read reviewed faces and voices, write the manifest and its drops; kept + dropped = input."""
     data = context.paths.data
-    rows = [*_faces(data), *_speech(data)]
+    rows = [*_faces(data, context.buckets), *_speech(data, context.buckets)]
     forbidden = removals.load(settings.removals)
     blocked = {r["row_id"] for r in rows if forbidden.blocks(r["identity_id"], r["source"], r["sha256"])}
     kept, dropped = join(rows, blocked, settings.require_both)
@@ -123,15 +123,15 @@ def _wanted(source: Table) -> list[str]:
     return [name for name in MANIFEST.names if name in source.names]
 
 
-def _faces(data: Path) -> list[Row]:
-    shards = table.shards(data / REVIEW.name)
+def _faces(data: Path, buckets: int) -> list[Row]:
+    shards = table.shards(data / REVIEW.name, buckets)
     return [face_row(row) for path in shards for row in table.read_rows(path, _wanted(REVIEW))]
 
 
-def _speech(data: Path) -> list[Row]:
+def _speech(data: Path, buckets: int) -> list[Row]:
     return [
         speech_row(row, f"{_SPEECH_TABLE}/{path.name}", place)
-        for path in table.shards(data / _SPEECH_TABLE)
+        for path in table.shards(data / _SPEECH_TABLE, buckets)
         for place, row in enumerate(table.read_rows(path, _wanted(VOICES)))
     ]
 

@@ -109,4 +109,4 @@ def next_step(reasons: Mapping[str, int]) -> str | None:
     )
 
 
-STAGE = ShardStage("review", writes, Settings, process, reads=WHITEN, fingerprint=fingerprint)
+STAGE = ShardStage("review", writes, Settings, process, reads=WHITEN, fingerprint=fingerprint, instant=True)

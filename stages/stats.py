@@ -13,7 +13,7 @@ from manifests.table import write_text
 from pipeline.report import page, samples
 from pipeline.report.statistics import collect
 from pipeline.report.summary import hints, summary_text
-from pipeline.stage import Context, TableStage
+from pipeline.stage import Context, Count, Positive, TableStage
 from stages import STAGES
 
 __all__ = ["STAGE", "Settings", "read_stats", "run", "summary_text"]
@@ -27,10 +27,10 @@ PAGE_FILE = "index.html"
 class Settings:
     """The `stats` section of params.yaml."""
 
-    kept_shown: int = 24  # kept faces on the page
-    dropped_shown: int = 8  # examples on the page per stage and reason
-    thumbnail_px: int = 160  # side of a thumbnail
-    max_pixels: int = 100_000_000  # a source picture with more is not opened for a thumbnail
+    kept_shown: Count = 24  # kept faces on the page
+    dropped_shown: Count = 8  # examples on the page per stage and reason
+    thumbnail_px: Positive = 160  # side of a thumbnail
+    max_pixels: Positive = 100_000_000  # a source picture with more is not opened for a thumbnail
 
 
 def plots(stats: Mapping[str, Any]) -> dict[str, str]:
@@ -82,6 +82,8 @@ def read_stats(reports: Path) -> dict[str, Any]:
         raise Missing(f"no statistics at {path}: run `pipeline run {NAME}` first") from error
     except ValueError as error:
         raise DataError(f"{path} is not whole JSON ({error}): run `pipeline run {NAME}` again") from error
+    if not isinstance(stats, dict) or "table_1" not in stats:
+        raise DataError(f"{path} holds no statistics: run `pipeline run {NAME}` again")
     return stats | {"page": str(reports / PAGE_FILE)}
 
 

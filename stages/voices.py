@@ -2,20 +2,21 @@
 
 import hashlib
 import os
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from manifests import removals
 from manifests.errors import Missing, UsageError
+from manifests.removals import REMOVED, Removals
 from manifests.schema import VOICES, Table, mel_column, segments_column
 from manifests.table import digest_of
 from pipeline import identities, speech, vad
+from pipeline.crawl.sources import source_of
 from pipeline.frontend import PROFILES, mel, to_float16
 from pipeline.names import row_id, sample_id
 from pipeline.recordings import Found, Layout, find
-from pipeline.shard import FAILED
-from pipeline.stage import Context, Drop, Row, ShardStage
+from pipeline.stage import Context, Drop, MoreThanZero, NotNegative, Positive, Row, ShardStage, failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,11 @@ class Settings:
     metadata: tuple[Path, ...] = ()  # who the speakers are: VoxCeleb's files, or a CSV with identity_id
     profiles: tuple[str, ...] = ("sf2f",)  # front ends, one mel column each; the first counts the frames
     vads: tuple[str, ...] = ("sf2f",)  # voice activity detection of each profile, in the same order
-    min_voiced_s: float = 0.3  # seconds of speech by the first profile's VAD; a recording with less is dropped
-    max_duration_s: float = 3600.0  # seconds; a longer recording is dropped
-    max_bytes: int = 1 << 30  # of a file; a larger one is dropped unread
+    min_voiced_s: NotNegative = 0.3  # seconds of speech by the first profile's VAD; a recording with less is dropped
+    max_duration_s: MoreThanZero = 3600.0  # seconds; a longer recording is dropped
+    max_bytes: Positive = 1 << 30  # of a file; a larger one is dropped unread
     keep_audio: bool = True  # store the voiced part as FLAC
+    removals: Path | None = None  # the salted list of what must never come back
 
     def __post_init__(self) -> None:
         faults = [
@@ -55,18 +57,29 @@ def writes(settings: Settings) -> Table:
 
 
 def list_rows(settings: Settings, _context: Context) -> list[Row]:
-    """Every recording under the roots, with the person it belongs to."""
+    """Every recording under the roots, with the person it belongs to; `fault` says why one is not to be read."""
     absent = [str(root) for root in settings.roots if not root.is_dir()]
     if absent:
         raise Missing(f"voices.roots: no folder {', '.join(absent)}; make the demo's by `pipeline demo`, or name yours")
     people = identities.load(settings.metadata)
-    return [_listed(found, people) for root in settings.roots for found in find(root, settings.layout)]
+    removed = removals.load(settings.removals)
+    rows: dict[str, Row] = {}
+    again: list[Row] = []
+    for root in settings.roots:
+        for found in find(root, settings.layout):
+            row = _listed(found, root, people, removed)
+            if row["row_id"] in rows:
+                twin = row_id(row["row_id"], os.fspath(found.path))
+                again.append(row | {"fault": "duplicate_address", "row_id": twin})
+            else:
+                rows[row["row_id"]] = row
+    return [*rows.values(), *again]
 
 
-def _listed(found: Found, people: identities.Identities) -> Row:
+def _listed(found: Found, root: Path, people: identities.Identities, removed: Removals) -> Row:
     person = people.resolve(found.speaker) if found.speaker else identities.Identity("")
-    # A file name may hold bytes that are no text; tables only hold text.
-    source = found.path.as_posix().encode("utf-8", "backslashreplace").decode()
+    source = source_of(found.path.relative_to(root))  # not the root: a moved folder keeps its rows
+    fault = None if found.speaker else "no_speaker_folder"
     return {
         "identity_id": person.identity_id,
         "name": person.name,
@@ -77,12 +90,15 @@ def _listed(found: Found, people: identities.Identities) -> Row:
         "path": os.fspath(found.path),
         "video_id": found.video_id,
         "utterance": found.utterance,
+        "fault": REMOVED if removed.blocks(person.identity_id, source) else fault,
     }
 
 
-def fingerprint(rows: Sequence[Row], _settings: Settings, _context: Context) -> str:
+def fingerprint(rows: Sequence[Row], settings: Settings, _context: Context) -> str:
     """Digest of every file: a replaced recording is noticed, and reading costs little beside decoding."""
-    return digest_of([_digest(Path(row["path"])) for row in rows])
+    digests = [_digest(Path(row["path"])) for row in rows]
+    removed = removals.load(settings.removals)
+    return digest_of([digests, [removed.blocks(sha256=digest) for digest in digests]])
 
 
 def _digest(path: Path) -> str:
@@ -95,18 +111,28 @@ def _digest(path: Path) -> str:
 
 def process(rows: Sequence[Row], settings: Settings, _context: Context) -> list[Row | Drop]:
     """Decode, find the speech, compute the spectrograms."""
-    return [_process(row, settings) for row in rows]
+    removed = removals.load(settings.removals)
+    first: dict[str, str] = {}
+    results: list[Row | Drop] = []
+    for row in rows:
+        result = Drop(row["fault"]) if row["fault"] else _process(row, settings, removed)
+        if not isinstance(result, Drop):
+            same = first.setdefault(result["sample_id"], row["row_id"])
+            if same != row["row_id"]:
+                result = Drop("duplicate", detail=f"the same bytes as row {same}")
+        results.append(result)
+    return results
 
 
-def _process(row: Row, settings: Settings) -> Row | Drop:
-    if not row["identity_id"]:
-        return Drop("no_speaker_folder", detail=f"layout {settings.layout}")
+def _process(row: Row, settings: Settings, removed: Removals) -> Row | Drop:
     path = Path(row["path"])
     try:
         size = path.stat().st_size
         if size > settings.max_bytes:
             return Drop("too_many_bytes", size, settings.max_bytes)
         data = path.read_bytes()
+        if removed.blocks(sha256=hashlib.sha256(data).hexdigest()):
+            return Drop(REMOVED, detail="the content")
         recording = speech.decode(data, settings.max_duration_s)
     except OSError as error:
         return Drop("unreadable_file", detail=f"{type(error).__name__}: {error.strerror}")
@@ -114,8 +140,8 @@ def _process(row: Row, settings: Settings) -> Row | Drop:
         return Drop(fault.reason, detail=str(fault))
     try:
         return _voiced_row(row, hashlib.sha256(data).hexdigest(), recording, settings)
-    except Exception:  # noqa: BLE001  # one bad recording must not cost its neighbours
-        return Drop(FAILED, detail=" | ".join(traceback.format_exc().strip().splitlines()[-3:]))
+    except Exception as error:  # noqa: BLE001  # one bad recording must not cost its neighbours
+        return failure(error)
 
 
 def _voiced_row(row: Row, sha256: str, recording: speech.Speech, settings: Settings) -> Row | Drop:

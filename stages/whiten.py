@@ -12,7 +12,7 @@ from manifests.schema import ALIGN, WHITEN, WHITEN_SCORES
 from pipeline import geometry, matte
 from pipeline.faces import segmenter
 from pipeline.images import decode, encode_png
-from pipeline.stage import Drop, Row, RowStage
+from pipeline.stage import Drop, Row, RowStage, Share
 from pipeline.warp import warp
 
 NETWORK = "pspnet-person"
@@ -31,10 +31,10 @@ class Scoring:
 class Limits:
     """Which mattes can be trusted."""
 
-    min_coverage: float = 0.15  # share of the picture that is person
-    max_coverage: float = 0.95  # beyond it there is no background to tell from
-    min_edge_quality: float = 0.35  # 0..1, as pipeline.matte.edge_quality
-    min_face_coverage: float = 0.9  # share of the face that is person: less, and something covers it
+    min_coverage: Share = 0.15  # share of the picture that is person
+    max_coverage: Share = 0.95  # beyond it there is no background to tell from
+    min_edge_quality: Share = 0.35  # 0..1, as pipeline.matte.edge_quality
+    min_face_coverage: Share = 0.9  # share of the face that is person: less, and something covers it
 
 
 @cache

@@ -32,6 +32,7 @@ def settle(folder: Path, people: int, **changes: dict[str, object]) -> None:
     for section, values in changes.items():
         params[section] |= values
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    shutil.copytree(ROOT / "removals", folder / "removals")
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -39,6 +40,13 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*PIPELINE, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def start_like(finished: Path, folder: Path) -> None:
+    """The same project before its first run, the drawn world apart."""
+    for name in ("demo", "removals"):
+        shutil.copytree(finished / name, folder / name, dirs_exist_ok=True)
+    shutil.copy(finished / "params.yaml", folder)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -97,8 +105,7 @@ def test_the_same_command_does_nothing_twice(finished: Path) -> None:
 
 
 def test_one_worker_gives_the_same_bytes_as_two(finished: Path, tmp_path: Path) -> None:
-    shutil.copytree(finished / "demo", tmp_path / "demo")
-    shutil.copy(finished / "params.yaml", tmp_path)
+    start_like(finished, tmp_path)
     assert run(tmp_path, "run", "--workers", "1").returncode == 0
     assert digests(tmp_path) == digests(finished)
 
@@ -121,70 +128,65 @@ def test_another_limit_runs_no_network_on_pictures_seen_before(finished: Path, t
 def test_a_removed_person_never_comes_back(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     gone = pd.read_parquet(tmp_path / "data/hq_voxceleb.parquet").identity_id.iloc[0]
-    assert run(tmp_path, "remove", "--person", gone).returncode == 0
-    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    params["crawl"]["removals"] = params["manifest"]["removals"] = "removals.jsonl"
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    removed = run(tmp_path, "remove", "--person", gone)
+    assert removed.returncode == 0
+    assert "concern 0 rows" not in removed.stdout
     assert run(tmp_path, "run").returncode == 0
-    for name in ("crawl", *ON_PICTURES):
+    for name in ("crawl", *ON_PICTURES, "voices"):
         assert not any(
             gone == row["identity_id"]
             for p in table.shards(tmp_path / "data" / name)
             for row in table.read_rows(p, ["identity_id"])
         )
     assert gone not in set(pd.read_parquet(tmp_path / "data/hq_voxceleb.parquet").identity_id)
-    assert gone not in (tmp_path / "removals.jsonl").read_text()
+    for page in ("removals/list.jsonl", "reports/index.html", "reports/stats.json"):
+        assert gone not in (tmp_path / page).read_text(), page
+    assert not [page for page in (tmp_path / "data/review_sheets").iterdir() if gone in page.read_text()]
 
 
 @pytest.mark.slow
 def test_killed_anywhere_the_same_command_ends_with_the_same_bytes(finished: Path, tmp_path: Path) -> None:
-    """SIGKILL of the whole process group at random moments, until one run gets through."""
-    shutil.copytree(finished / "demo", tmp_path / "demo")
-    shutil.copy(finished / "params.yaml", tmp_path)
-    chance = random.Random(0)
-    kills = 0
-    while True:
-        process = subprocess.Popen(
-            [*PIPELINE, "run", "--workers", "2"],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            assert process.wait(timeout=chance.uniform(1, 12) if kills < 8 else None) == 0
-            break
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            kills += 1
-            time.sleep(0.2)
-    assert kills >= 3
+    """SIGKILL of the whole process group in the middle of several stages."""
+    start_like(finished, tmp_path)
+    for shards in (1, 9, 20, 31, 42, 55):
+        kill_after(shards, tmp_path, [*PIPELINE, "run", "--workers", "2"])
+    assert run(tmp_path, "run", "--workers", "2").returncode == 0
     assert digests(tmp_path) == digests(finished)
+
+
+def kill_after(shards: int, folder: Path, command: list[str], whole_group: bool = True) -> None:
+    """Start a command; SIGKILL it, or its whole process group, soon after that many shards are there."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while len(list((folder / "data").rglob("part-*.parquet"))) < shards:
+        assert process.poll() is None, f"ended before {shards} shards were written"
+        time.sleep(0.01)
+    time.sleep(random.Random(shards).uniform(0, 0.5))
+    assert process.poll() is None
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @pytest.mark.slow
 def test_dvc_repro_killed_and_repeated_gives_the_same_bytes(finished: Path, tmp_path: Path) -> None:
-    """SIGKILL of `dvc repro` alone: its child goes on or dies, the next run takes over from it."""
+    """SIGKILL of `dvc repro`, with all it started or alone: then the next run takes over from its child."""
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, tmp_path)
-    for name in ("stages", "review"):
+    for name in ("stages", "pipeline", "review", "removals"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc/config", tmp_path / ".dvc")
-    shutil.copytree(finished / "demo", tmp_path / "demo")
-    shutil.copy(finished / "params.yaml", tmp_path)
+    start_like(finished, tmp_path)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     repro = [sys.executable, "-m", "dvc", "repro"]
-    chance = random.Random(1)
-    for _ in range(4):
-        process = subprocess.Popen(repro, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(timeout=chance.uniform(4, 15))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    for shards, whole_group in ((1, True), (12, False), (25, True), (40, False)):
+        kill_after(shards, tmp_path, repro, whole_group)
     done = subprocess.run(repro, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     again = subprocess.run(repro, cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -13,10 +13,11 @@ import requests
 import tenacity
 from urllib3 import exceptions as transport
 
+from manifests.removals import REMOVED
 from pipeline.crawl.content import Picture, look
 from pipeline.crawl.guard import DeadlinePassed, Guard, GuardedAdapter, PrivateAddress, SilentNameServer, UnknownHost
 from pipeline.crawl.sources import BadAddress, canonical_url
-from pipeline.stage import HOW, Drop
+from pipeline.stage import HOW, Count, Drop, MoreThanZero, NotNegative, Positive
 
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})  # worth another try
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -29,15 +30,15 @@ _DIGITS = 18  # of a number in a header: a longer one is cut, and still too larg
 class FetchLimits:
     """What one address may cost."""
 
-    timeout_s: float = field(default=10.0, metadata={HOW: True})  # without a byte
-    deadline_s: float = 60.0  # for a whole response
-    max_bytes: int = 32 << 20  # of a decoded body
-    max_pixels: int = 64_000_000  # from the header, before any decoding
-    max_redirects: int = 5
-    retries: int = field(default=3, metadata={HOW: True})  # further tries after a passing fault
+    timeout_s: MoreThanZero = field(default=10.0, metadata={HOW: True})  # without a byte
+    deadline_s: MoreThanZero = 60.0  # for a whole response
+    max_bytes: Positive = 32 << 20  # of a decoded body
+    max_pixels: Positive = 64_000_000  # from the header, before any decoding
+    max_redirects: Count = 5
+    retries: Count = field(default=3, metadata={HOW: True})  # further tries after a passing fault
     # before the second try; before later ones a random part of twice as long each time
-    backoff_s: float = field(default=1.0, metadata={HOW: True})
-    max_wait_s: float = field(
+    backoff_s: NotNegative = field(default=1.0, metadata={HOW: True})
+    max_wait_s: NotNegative = field(
         default=60.0, metadata={HOW: True}
     )  # longest pause; a server that asks for more is left alone
 
@@ -146,7 +147,7 @@ class Fetcher:
         """Ask, and ask again where redirected; every hop is checked like the first address."""
         for _ in range(1 + self.limits.max_redirects):
             if self._removed(url):
-                return Drop("removed", detail="redirected to a removed address")
+                return Drop(REMOVED, detail="redirected to a removed address")
             timeout_s = self.limits.timeout_s
             with self._session.get(url, stream=True, allow_redirects=False, timeout=timeout_s) as response:
                 location = response.headers.get("Location") if response.status_code in _REDIRECTS else None

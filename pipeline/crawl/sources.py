@@ -175,7 +175,7 @@ def _entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if kind == ".jsonl":
         yield from _json_lines(path, text)
         return
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if kind == ".tsv" else ",")
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if kind == ".tsv" else ",", strict=True)
     _check_columns(path, [name.strip() for name in reader.fieldnames or ()])
     try:
         for entry in reader:

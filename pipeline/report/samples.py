@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manifests import table
+from manifests.removals import REMOVED
 from manifests.schema import ALIGN, CRAWL, FACE_SCORES, REVIEW, WHITEN
 from pipeline.html import thumbnail
 from pipeline.images import Unreadable
@@ -65,6 +66,8 @@ def _stage_reasons(data: Path, stage: str, most: int, max_pixels: int, side: int
             by_reason[drop["reason"]].append(drop)
     # Row ids are hashes: the first ones are a fair sample that does not change from run to run.
     picked = {reason: sorted(drops, key=lambda drop: drop["row_id"])[:most] for reason, drops in by_reason.items()}
+    if REMOVED in picked:
+        picked[REMOVED] = []  # counted, never shown
     wanted = {drop["row_id"] for drops in picked.values() for drop in drops}
     pictures: dict[str, str] = {}
     if stage in _PICTURES:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from manifests import table
+from manifests.removals import REMOVED
 from manifests.schema import FACE_SCORES, MANIFEST, REVIEW, WHITEN
 from manifests.validate import SPLITS
 from pipeline.report.funnel import StageYield, drop_files, funnel, kept_files
@@ -172,11 +173,12 @@ def _histograms(data: Path, rows: Sequence[Row], reviewed: Sequence[Row]) -> dic
 
 
 def _persons(data: Path, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Everybody who was looked for, those without any picture included."""
+    """Everybody who was looked for, those without any picture included; not who asked to be removed."""
     crawled = _read(kept_files(data, "crawl"), ("identity_id", "name"))
     found = Counter(row["identity_id"] for row in crawled)
-    for row in _read(drop_files(data, "crawl"), ["identity_id"]):
-        found.setdefault(row["identity_id"], 0)
+    for row in _read(drop_files(data, "crawl"), ("identity_id", "reason")):
+        if row["reason"] != REMOVED:
+            found.setdefault(row["identity_id"], 0)
     return people(rows, found, {row["identity_id"]: row["name"] for row in crawled})
 
 

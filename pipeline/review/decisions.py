@@ -4,6 +4,7 @@ The file is an input that people append to; nothing here ever writes it.
 """
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def _is_time(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return isinstance(value, str) and bool(value.strip()) and not _SURROGATE.search(value)
 
 
 def _is_whole(value: Any) -> bool:
@@ -81,6 +82,8 @@ def _is_seconds(value: Any) -> bool:
 def _are_reasons(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(reason, str) for reason in value)
 
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # half characters that no file can hold
 
 _FIELDS = {  # name: (check, what is expected, required)
     "task_id": (_is_text, "a text", True),

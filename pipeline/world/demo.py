@@ -69,7 +69,7 @@ def make_world(
     if _claim(out, recipe):
         return
     todo = [index for index in range(people) if not _part(out, draw_person(seed, index)).exists()]
-    drawn = engine.map_shards(partial(_write_person, out, recipe), todo, workers, preload=(__name__,))
+    drawn = engine.map_shards(partial(_write_person, out, recipe), todo, workers)
     console = Console(file=sys.stderr)
     shown = track(drawn, "world", total=len(todo), console=console, transient=True, disable=not console.is_terminal)
     for _ in shown:

@@ -1,5 +1,6 @@
 """A web server for this computer only, so that the crawler's real code fetches the synthetic world."""
 
+import contextlib
 import mimetypes
 import threading
 from collections.abc import Iterator
@@ -70,6 +71,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if with_body:
             self.wfile.write(body)
+
+    def handle(self) -> None:
+        """Answer until the crawler hangs up, which it may do in the middle of a picture."""
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class named it
         """Say nothing: the crawler keeps its own record."""

@@ -78,7 +78,7 @@ def test_every_broken_line_is_named(tmp_path):
     assert "removals.jsonl:4" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]\n", '{"format": "hq-vox removals 1"}\n', "id10001\n"])
+@pytest.mark.parametrize("text", ["\n", "{}", "[]\n", '{"format": "hq-vox removals 1"}\n', "id10001\n"])
 def test_a_file_that_is_no_removals_list_is_refused(tmp_path, text):
     path = tmp_path / "removals.jsonl"
     path.write_text(text)
@@ -89,3 +89,17 @@ def test_a_file_that_is_no_removals_list_is_refused(tmp_path, text):
 def test_nothing_to_add_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError):
         add(tmp_path / "removals.jsonl")
+
+
+def test_an_empty_file_removes_nothing_and_takes_the_first_entry(tmp_path):
+    path = tmp_path / "list.jsonl"
+    path.touch()
+    assert not load(path).blocks("id10001")
+    assert add(path, identity_id="id10001").blocks("id10001")
+    assert load(path).blocks("id10001")
+
+
+@pytest.mark.parametrize("digest", ["", "abc", "g" * 64])
+def test_what_is_no_sha256_is_refused(tmp_path, digest):
+    with pytest.raises(UsageError, match=r"64 hexadecimal|nothing to remove"):
+        add(tmp_path / "list.jsonl", sha256=digest)

@@ -14,7 +14,7 @@ from pipeline.recordings import empty_folders, find, locate
         ("wav/id10001/1zcIwhmdeo4/00001.wav", "id10001", "1zcIwhmdeo4", "00001"),
         ("vox2/dev/aac/id00012/21Uxsk56VDQ/00001.m4a", "id00012", "21Uxsk56VDQ", "00001"),
         ("vox1/test/id10270/zjwijMp0Qyw/00001.flac", "id10270", "zjwijMp0Qyw", "00001"),
-        ("Alan_Tudyk/interview.wav", "Alan_Tudyk", None, "interview"),
+        ("Ann_Example/interview.wav", "Ann_Example", None, "interview"),
         ("Test/interview.wav", "Test", None, "interview"),
         ("alice/2019/spring/talk.mp3", "alice", "2019/spring", "talk"),
         ("stray.wav", None, None, "stray"),

@@ -217,7 +217,7 @@ def test_odd_files_are_kept_or_dropped_but_never_raise(real_data: Path) -> None:
     assert all(reasons[name] for name in reasons if name.startswith("corrupt_"))
     for name in ("no_face_blank.png", "no_face_landscape.jpg", "mask_only_black.jpg", "no_human_dogs.jpg"):
         assert reasons[name] == "no_face"
-    for name in ("two_people.jpg", "obama_and_biden.jpg", "kit_with_rose.jpg"):
+    for name in (path.name for path in files if "_and_" in path.name or "_with_" in path.name or "two_" in path.name):
         assert reasons[name] == "several_faces"
     relaxed = replace(Limits(), max_yaw_deg=None, max_pitch_deg=None, max_alignment_residual=None)
     grey = [path for path in files if path.name.startswith("monochrome_")]

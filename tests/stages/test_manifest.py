@@ -36,7 +36,7 @@ def make(folder: Path, **settings: Any) -> dict[str, Any]:
     if not salted.exists():
         removals.add(salted, identity_id="someone-else")
     paths = Paths(folder / "data", folder / "reports", folder / "metrics", folder / "review")
-    return run(Settings(removals=salted, **settings), Context(paths, 4, 0))
+    return run(Settings(removals=salted, **settings), Context(paths, 2))
 
 
 def test_the_manifest_is_valid_and_has_exactly_the_contracts_columns(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def reasons(results: list[Any]) -> list[str]:
 
 
 def context(folder: Path) -> Context:
-    return Context(Paths(folder / "data", folder / "reports", folder / "metrics", folder / "review"), 4, 0)
+    return Context(Paths(folder / "data", folder / "reports", folder / "metrics", folder / "review"), 4)
 
 
 def write_decisions(folder: Path, rows: Rows, word: str, **changes: Any) -> None:

@@ -24,7 +24,7 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&[bold red]\
 
 
 def context(folder: Path) -> Context:
-    return Context(Paths(folder / "data", folder / "reports", folder / "metrics", folder / "review"), 1, 0)
+    return Context(Paths(folder / "data", folder / "reports", folder / "metrics", folder / "review"), 1)
 
 
 def finished(folder: Path, **everywhere: Any) -> Context:

@@ -22,7 +22,7 @@ from pipeline.world.traits import draw_person
 from pipeline.world.voices import speak
 from stages.voices import STAGE, Settings, fingerprint, list_rows, process, writes
 
-CONTEXT = Context(Paths(), buckets=2, seed=0)
+CONTEXT = Context(Paths(), buckets=2)
 
 
 def wav(samples: np.ndarray, rate: int = 16_000) -> bytes:
@@ -74,7 +74,7 @@ def test_a_recording_becomes_a_row_of_the_contract(corpus: Path) -> None:
     assert (row["identity_id"], row["name"], row["gender"], row["nationality"]) == (
         "id10001", "A.J._Buckley", "m", "Ireland",
     )  # fmt: skip
-    assert row["row_id"] == row_id("id10001", (corpus / "wav/id10001/v1/00001.wav").as_posix())
+    assert row["row_id"] == row_id("id10001", "wav/id10001/v1/00001.wav")
     assert (row["sha256"], row["sample_id"]) == (digest, sample_id("id10001", digest))
     assert (row["video_id"], row["utterance"], row["source_rate"]) == ("v1", "00001", 16_000)
     assert row["source_duration_s"] == pytest.approx(3.0)
@@ -201,12 +201,16 @@ def test_the_runner_writes_the_same_bytes_at_any_worker_count(corpus: Path, tmp_
 def test_real_speech_of_odd_formats(real_data: Path) -> None:
     """8 kHz digits, 48 kHz stereo, FLAC and MP3: all people are found, and their voiced part is most of it."""
     chosen = Settings(roots=(real_data / "speech",), metadata=(real_data / "meta/vox1_meta.csv",))
-    rows = [
-        row for row in list_rows(chosen, CONTEXT)
-        if row["source"].rsplit("/", 2)[1] in ("Alan_Tudyk", "donald_trump", "fsdd_jackson", "vctk_p236", "libri_19")
-    ]  # fmt: skip
+    listed = list_rows(chosen, CONTEXT)
+    known = next(row for row in listed if row["name"])  # somebody of VoxCeleb
+    rows = [known] + [
+        row
+        for row in listed
+        if row["source"].split("/")[0] in ("fsdd_jackson", "vctk_p236", "libri_19") or row["source"].endswith(".mp3")
+    ]
     kept = [row for row in process(rows, chosen, CONTEXT) if not isinstance(row, Drop)]
     assert len(kept) == len(rows) > 12
-    assert {row["identity_id"] for row in kept} >= {"id10023", "donald_trump"}
+    assert kept[0]["identity_id"].startswith("id1")
+    assert len({row["identity_id"] for row in kept}) >= 5
     assert {row["source_rate"] for row in kept} == {8_000, 16_000, 44_100, 48_000}
     assert all(row["duration_s"] > 0.6 * row["source_duration_s"] for row in kept)
