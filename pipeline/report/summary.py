@@ -43,7 +43,10 @@ def hints(stats: Mapping[str, Any]) -> list[str]:
         if reason in halves:
             found.append(f"Rows of people without {half}: {halves[reason]:,} (`manifest.require_both`).")
     if stats["table_1"]["total"]["images"] and not stats["decided_by_people"]:
-        found.append("All faces were chosen by quality score; for the paper's way set `review.mode: human`.")
+        found.append(
+            "All faces were chosen by quality score, which cannot see a wrong person: for the paper's way set "
+            "`review.mode: human`."
+        )
     return found
 
 
