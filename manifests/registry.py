@@ -20,46 +20,34 @@ class Https:
     kind: ClassVar[str] = "https"
     url: str
 
-    @property
-    def file(self) -> str:
-        """The file's published name."""
-        return PurePosixPath(self.url).name
-
     def __str__(self) -> str:
         return self.url
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
-    """A data file of an installed distribution; the distribution is never imported."""
+class _Member:
+    """A file inside a distribution."""
 
-    kind: ClassVar[str] = "installed"
     distribution: str
     version: str
     member: str
 
-    @property
-    def file(self) -> str:
-        """The file's published name."""
-        return PurePosixPath(self.member).name
+
+@dataclass(frozen=True, slots=True)
+class Installed(_Member):
+    """A data file of an installed distribution; the distribution is never imported."""
+
+    kind: ClassVar[str] = "installed"
 
     def __str__(self) -> str:
         return f"{self.member} of the installed package {self.distribution} {self.version}"
 
 
 @dataclass(frozen=True, slots=True)
-class Wheel:
+class Wheel(_Member):
     """One member of a wheel on the package index; the wheel is never installed."""
 
     kind: ClassVar[str] = "wheel"
-    distribution: str
-    version: str
-    member: str
-
-    @property
-    def file(self) -> str:
-        """The file's published name."""
-        return PurePosixPath(self.member).name
 
     def __str__(self) -> str:
         return f"{self.member} in the wheel {self.distribution} {self.version}"
@@ -71,11 +59,6 @@ class Local:
 
     kind: ClassVar[str] = "local"
     path: str  # relative to the folder that holds the packages
-
-    @property
-    def file(self) -> str:
-        """The file's published name."""
-        return PurePosixPath(self.path).name
 
     def __str__(self) -> str:
         return self.path
@@ -103,7 +86,9 @@ class Entry:
     @property
     def file(self) -> str:
         """Name of the file in the cache folder and in HQVOX_WEIGHTS."""
-        return self.sources[0].file
+        first = self.sources[0]
+        published = first.url if isinstance(first, Https) else first.path if isinstance(first, Local) else first.member
+        return PurePosixPath(published).name
 
     @property
     def terms(self) -> str:

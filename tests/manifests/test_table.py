@@ -90,3 +90,21 @@ def test_every_table_of_the_schema_can_be_written_and_says_what_its_columns_mean
         assert len(set(one.names)) == len(one.names)
         assert all(column.meaning for column in one.columns)
         table.write_table(tmp_path / one.name / "part-0000.parquet", one, [], {})
+
+
+def test_a_flipped_bit_in_a_picture_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "part-0000.parquet"
+    table.write_table(path, SMALL, [{"row_id": "a", "image": b"\x55" * 4096}], {})
+    damaged = path.read_bytes().replace(b"\x55" * 64, b"\x54" * 64, 1)
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match="delete it and run its stage again"):
+        table.read_rows(path)
+    with pytest.raises(DataError, match="delete it and run its stage again"):
+        list(table.read_payload(path, ["image"], ["a"]))
+
+
+def test_the_digest_is_of_what_is_written_not_of_how_python_held_it(tmp_path: Path) -> None:
+    table.write_table(tmp_path / "a", SMALL, [{"row_id": "a", "value": 134, "image": b"x"}], {})
+    table.write_table(tmp_path / "b", SMALL, [{"row_id": "a", "value": 134.0, "image": b"x"}], {})
+    table.write_table(tmp_path / "c", SMALL, [{"row_id": "a", "value": 134.0, "image": b"y"}], {})
+    assert table.rows_digest(tmp_path / "a") == table.rows_digest(tmp_path / "b") != table.rows_digest(tmp_path / "c")

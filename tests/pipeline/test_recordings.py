@@ -1,5 +1,6 @@
 """Where a recording lies says whose it is, in VoxCeleb's archives and in anybody's folders."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,11 @@ def test_links_to_folders_do_not_make_the_walk_endless(tmp_path: Path) -> None:
     (tmp_path / "a/1.wav").touch()
     (tmp_path / "a/loop").symlink_to(tmp_path)
     assert len(list(find(tmp_path, "auto"))) == 1
+
+
+def test_a_pipe_named_like_a_recording_is_passed_over(tmp_path: Path) -> None:
+    """Reading it would never end."""
+    (tmp_path / "ann").mkdir()
+    os.mkfifo(tmp_path / "ann/x.wav")
+    (tmp_path / "ann/y.wav").write_bytes(b"")
+    assert [found.path.name for found in find(tmp_path, "auto")] == ["y.wav"]

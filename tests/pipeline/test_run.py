@@ -3,17 +3,18 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from manifests import table
-from manifests.errors import DataError, UsageError
-from pipeline.run import run_stage
+from manifests.errors import DataError, Missing, UsageError
+from pipeline.run import check_settings, run_stage
 from pipeline.settings import Params, Run
 from pipeline.stage import Paths
-from tests.pipeline.toy import NUMBER_STAGE, SQUARE_STAGE
+from tests.pipeline.toy import NUMBER_STAGE, NUMBERS, SQUARE_STAGE
 
 
 def params(folder: Path, buckets: int = 3, max_failed: float = 0.0, **squares: Any) -> Params:
@@ -146,3 +147,48 @@ def test_people_without_rows_make_empty_shards_all_the_same(tmp_path: Path) -> N
     run_both(params(tmp_path, buckets=64))
     for name in ("numbers", "squares", "scores/squares", "drops/squares"):
         assert len(table.shards(tmp_path / "data" / name)) == 64, name
+
+
+def test_only_our_own_files_are_pruned(tmp_path: Path) -> None:
+    """Somebody keeps notes, or even recordings, in a stage's folder."""
+    run_both(params(tmp_path, buckets=8))
+    folder = tmp_path / "data/squares"
+    (folder / "notes.txt").write_text("mine")
+    (folder / "more").mkdir()
+    run_both(params(tmp_path, buckets=3))
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "more").is_dir()
+    assert len(table.shards(folder)) == 3
+
+
+def test_a_missing_shard_upstream_is_an_error_not_fewer_people(tmp_path: Path) -> None:
+    chosen = params(tmp_path)
+    run_both(chosen)
+    (tmp_path / "data/numbers/part-0001.parquet").unlink()
+    with pytest.raises(Missing, match=r"2 shards, expected 3 .*part-0001"):
+        run_stage(SQUARE_STAGE, chosen, 1)
+    assert len(table.shards(tmp_path / "data/squares")) == 3
+
+
+def test_a_table_of_another_schema_version_is_refused(tmp_path: Path) -> None:
+    chosen = params(tmp_path)
+    run_stage(NUMBER_STAGE, chosen, 1)
+    path = tmp_path / "data/numbers/part-0000.parquet"
+    rows = table.read_rows(path)
+    table.write_table(path, replace(NUMBERS, version="9.0.0"), rows, table.provenance(path))
+    with pytest.raises(DataError, match=r"schema 9\.0\.0; expected 'numbers', schema 1"):
+        run_stage(SQUARE_STAGE, chosen, 1)
+
+
+def test_wrong_settings_of_a_late_stage_are_found_before_the_first_runs(tmp_path: Path) -> None:
+    chosen = params(tmp_path, max_square="many", ofset=1)
+    with pytest.raises(UsageError, match="squares: unknown key ofset"):
+        check_settings([NUMBER_STAGE, SQUARE_STAGE], chosen)
+
+
+def test_a_row_that_failed_is_tried_again_by_the_same_command(tmp_path: Path) -> None:
+    run_stage(NUMBER_STAGE, params(tmp_path), 1)
+    chosen = params(tmp_path, max_failed=1.0, fail_at=12)
+    run_stage(SQUARE_STAGE, chosen, 1)
+    again = run_stage(SQUARE_STAGE, chosen, 1)
+    assert again is not None and again.skipped_shards == again.shards - 1

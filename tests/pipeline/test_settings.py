@@ -7,7 +7,8 @@ import pytest
 
 from manifests.errors import UsageError
 from pipeline import settings
-from stages import STAGES
+from pipeline.run import check_settings
+from stages import STAGES, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +51,33 @@ def test_a_wrong_file_is_an_error(tmp_path: Path, text: str, message: str) -> No
 def test_an_absent_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no settings file"):
         settings.load(tmp_path / "p.yaml", STAGES)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("crawl: {threads: 0}", "crawl.threads"),
+        ("crawl: {timeout_s: -1}", "crawl.timeout_s"),
+        ("landmarks: {max_yaw_deg: .nan}", "finite"),
+        ("landmarks: {max_yaw_deg: -5}", "landmarks.max_yaw_deg"),
+        ("align: {pupil_distance: 0}", "align.pupil_distance"),
+        ("align: {1: 2}", "unknown key 1"),
+        ("whiten: {min_coverage: 1.5}", "whiten.min_coverage"),
+        ("stats: {thumbnail_px: 0}", "stats.thumbnail_px"),
+        ("voices: {profiles: [sf3f]}", "sf3f"),
+        ("review: {min_per_person: 9}", "min_per_person"),
+        ('crawl: {contact: "a\\nb"}', "crawl.contact"),
+    ],
+)
+def test_a_value_out_of_range_is_an_error_before_anything_runs(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        check_settings([load(name) for name in STAGES], settings.load(file, STAGES))
+
+
+def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_bytes(b"\xff\xfe\x00run")
+    with pytest.raises(UsageError, match="not YAML"):
+        settings.load(file, STAGES)

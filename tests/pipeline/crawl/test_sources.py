@@ -187,3 +187,10 @@ def test_a_local_picture_is_judged_like_a_fetched_one(tmp_path):
     assert [drop.reason for drop in reasons if not isinstance(drop, Picture)] == [
         "too_large", "too_many_pixels", "unreadable_file", "not_a_picture",
     ]  # fmt: skip
+
+
+def test_an_unclosed_quote_is_an_error_not_lost_rows(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text('identity_id,url\na,"http://x.test/1\nb,http://x.test/2\nc,http://x.test/3')
+    with pytest.raises(DataError, match=r"list\.csv:"):
+        from_url_list(path, Identities({}))
