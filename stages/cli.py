@@ -40,9 +40,9 @@ def _exit_codes(command: Callable[P, T]) -> Callable[P, T]:
             if error.name and error.name.split(".")[0] in ("manifests", "models", "pipeline", "stages"):
                 raise
             click.echo(
-                f"error: {error}. The stages need more than the core packages: pip install 'hq-vox[pipeline]' (in a "
-                "checkout: pip install -c constraints.txt -e '.[pipeline]'); where a library such as libGL.so.1 is "
-                "missing: apt-get install libgl1 libglib2.0-0",
+                f"error: {error}. The stages need more than the core packages; in the checkout: pip install -c "
+                "constraints.txt -e '.[pipeline]'. Where a library such as libGL.so.1 is missing: apt-get install libgl1 "
+                "libglib2.0-0",
                 err=True,
             )
             sys.exit(4)
