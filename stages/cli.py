@@ -41,8 +41,8 @@ def _exit_codes(command: Callable[P, T]) -> Callable[P, T]:
                 raise
             click.echo(
                 f"error: {error}. The stages need more than the core packages; in the checkout: pip install -c "
-                "constraints.txt -e '.[pipeline]'. Where a library such as libGL.so.1 is missing: apt-get install libgl1 "
-                "libglib2.0-0",
+                "constraints.txt -e '.[pipeline]'. Where a library such as libGL.so.1 is missing: apt-get install "
+                "libgl1 libglib2.0-0",
                 err=True,
             )
             sys.exit(4)
