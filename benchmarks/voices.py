@@ -29,7 +29,7 @@ from pipeline.world.voices import speak
 from stages.voices import STAGE
 
 CLIP_S = 8.0
-VOICES = 20  # different recordings; the rest are copies, which the stage cannot know
+VOICES = 20  # different recordings; the rest are the same ones begun elsewhere, so that none is a duplicate
 SPEAKERS = 40
 RUNS = 3
 
@@ -54,11 +54,11 @@ def m4a(samples: NDArray[np.int16]) -> bytes:
 
 
 def corpus(root: Path, suffix: str, encode: Callable[[NDArray[np.int16]], bytes], clips: int) -> None:
-    files = [encode(speak(draw_person(0, i), i, CLIP_S).samples) for i in range(VOICES)]
+    spoken = [speak(draw_person(0, i), i, CLIP_S).samples for i in range(VOICES)]
     for number in range(clips):
         path = root / f"id{number % SPEAKERS:05d}" / "v" / f"{number:05d}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(files[number % VOICES])
+        path.write_bytes(encode(np.roll(spoken[number % VOICES], -number * 100)))
 
 
 def measure(root: Path, clips: int, workers: int, keep_audio: bool) -> dict[str, float]:
