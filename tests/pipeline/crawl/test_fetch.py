@@ -154,7 +154,7 @@ def test_a_slow_drip_of_body_ends_at_the_deadline(web, fetcher):
     begin = time.monotonic()
     got = fetcher.fetch(web.on("/drip-body", answer))
     assert reason(got) == "timeout"
-    assert time.monotonic() - begin < LIMITS.deadline_s + 0.5
+    assert time.monotonic() - begin < LIMITS.deadline_s + 5, "the whole drip would last 50 s"
     assert web.asked["/drip-body"] == 1, "a drip is not asked for again"
 
 
@@ -173,7 +173,7 @@ def test_a_slow_drip_of_headers_ends_at_the_deadline(web, fetcher):
     begin = time.monotonic()
     got = fetcher.fetch(web.on("/drip-head", drip(b"HTTP/1.1 200 OK\r\n" + b"X-Slow: y\r\n" * 100)))
     assert reason(got) == "timeout"
-    assert time.monotonic() - begin < LIMITS.deadline_s + 0.5
+    assert time.monotonic() - begin < LIMITS.deadline_s + 5, "the whole drip would last 50 s"
 
 
 def test_a_redirect_is_followed(web, fetcher):
