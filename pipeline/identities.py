@@ -56,17 +56,6 @@ class Identities:
             return self.people[found[0]]
         return Identity(identity_id, _name(folder_or_name))
 
-    def same_person(self, identity_id: str) -> str:
-        """The first id among those that bear this person's name; the id itself where the name is not known."""
-        person = self.people.get(identity_id)
-        found = self._ids_by_name.get(normalised(person.name or "")) if person else None
-        return found[0] if found else identity_id
-
-    def set_of(self, identity_id: str) -> str | None:
-        """VoxCeleb's own set of this person, `dev` or `test`; None where it is not known."""
-        person = self.people.get(identity_id)
-        return person.voxceleb_set if person else None
-
     @property
     def double_ids(self) -> tuple[tuple[str, ...], ...]:
         """Ids that belong to one person, for every person who has several."""

@@ -131,7 +131,8 @@ def _process(row: Row, settings: Settings, removed: Removals) -> Row | Drop:
         if size > settings.max_bytes:
             return Drop("too_many_bytes", size, settings.max_bytes)
         data = path.read_bytes()
-        if removed.blocks(sha256=hashlib.sha256(data).hexdigest()):
+        sha256 = hashlib.sha256(data).hexdigest()
+        if removed.blocks(sha256=sha256):
             return Drop(REMOVED, detail="the content")
         recording = speech.decode(data, settings.max_duration_s)
     except OSError as error:
@@ -139,7 +140,7 @@ def _process(row: Row, settings: Settings, removed: Removals) -> Row | Drop:
     except speech.Unreadable as fault:
         return Drop(fault.reason, detail=str(fault))
     try:
-        return _voiced_row(row, hashlib.sha256(data).hexdigest(), recording, settings)
+        return _voiced_row(row, sha256, recording, settings)
     except Exception as error:  # noqa: BLE001  # one bad recording must not cost its neighbours
         return failure(error)
 

@@ -2,13 +2,14 @@
 
 import contextlib
 import mimetypes
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 _QUIET_S = 10.0  # a connection that says nothing for so long is closed
 _NO_BODY = "text/plain; charset=utf-8"
@@ -17,11 +18,9 @@ _NO_BODY = "text/plain; charset=utf-8"
 @contextmanager
 def serve(folder: Path) -> Iterator[tuple[str, int]]:
     """Serve the files under a folder, read-only, on a free loopback port; yield (host, port)."""
-    root = folder.resolve()
 
     class Handler(_Handler):
-        def find(self, path: str) -> Path | None:
-            return file_under(root, path)
+        root = folder.resolve()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -37,7 +36,7 @@ def serve(folder: Path) -> Iterator[tuple[str, int]]:
 
 def file_under(root: Path, url_path: str) -> Path | None:
     """Return the file that a request's path names; None where it is absent or outside the (resolved) root."""
-    relative = unquote(urlsplit(url_path).path).lstrip("/")
+    relative = os.fsdecode(unquote_to_bytes(urlsplit(url_path).path)).lstrip("/")  # names need not be UTF-8
     if "\0" in relative:
         return None
     found = (root / relative).resolve()
@@ -47,13 +46,11 @@ def file_under(root: Path, url_path: str) -> Path | None:
 class _Handler(BaseHTTPRequestHandler):
     """GET and HEAD of whole files over kept-alive connections."""
 
+    root: Path  # resolved; what is served lies under it
     protocol_version = "HTTP/1.1"
     timeout = _QUIET_S
     # Headers and body are two writes; without this the second waits for the first one's acknowledgement.
     disable_nagle_algorithm = True
-
-    def find(self, path: str) -> Path | None:
-        raise NotImplementedError
 
     def do_GET(self) -> None:
         self._answer(with_body=True)
@@ -62,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, with_body: bool) -> None:
-        found = self.find(self.path)
+        found = file_under(self.root, self.path)
         body = found.read_bytes() if found else b"no such file\n"
         kind = (mimetypes.guess_type(found.name)[0] or "application/octet-stream") if found else _NO_BODY
         self.send_response(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND)
