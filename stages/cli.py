@@ -362,6 +362,38 @@ def train_segmenter(
     train(chosen, lambda measured: click.echo(json.dumps(measured)))
 
 
+@main.group(cls=_Group)
+def bench() -> None:
+    """Measure how right the stages are."""
+
+
+@bench.command()
+@click.option(
+    "--data", type=_FOLDER, required=True, help="Labelled pictures and recordings, PROVENANCE.csv among them."
+)
+@click.option("--only", multiple=True, metavar="MEASURE", help="A part of the table; may be repeated.")
+@click.option("--format", "form", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
+@_exit_codes
+def accuracy(data: Path, only: tuple[str, ...], form: str) -> None:
+    """Measure every stage on real people: figures with intervals, beside what they should be."""
+    from pipeline import engine
+
+    engine.pin_threads()
+    from rich.console import Console
+
+    from stages.accuracy import MEASURES, listing, measure
+
+    found = []
+    for one in measure(data, only or MEASURES):
+        found.append(one)
+        click.echo(f"{one.stage}: {one.what}", err=True)
+    lines = [listing.line(one) for one in found]
+    if form == "table":
+        Console().print(listing.terminal(lines))
+    else:
+        click.echo(listing.markdown(lines) if form == "markdown" else listing.as_json(found))
+
+
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_exit_codes
