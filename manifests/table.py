@@ -20,6 +20,7 @@ from manifests.schema import DROPS, Table
 Row = dict[str, Any]
 
 _NAME, _VERSION, _DIGEST, _PROVENANCE = b"hqvox.table", b"hqvox.version", b"hqvox.digest", b"hqvox.provenance"
+_UNREADABLE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises on damaged bytes; ValueError: bad UTF-8
 _ROWS_PER_GROUP = 128  # viewers load whole row groups: 100 to 256 rows for columns of pictures
 
 
@@ -150,13 +151,15 @@ def write_drops(path: Path, drops: Sequence[Row], provenance: Mapping[str, Any])
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path, page_checksum_verification=True)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        assert file.schema_arrow is not None  # decoded here, so that a damaged one is found here
     except FileNotFoundError as error:
         raise Missing(f"no file {path}: run the stage that writes it") from error
     except PermissionError as error:
         raise DataError(f"{path} may not be read ({error.strerror}): check its owner and mode") from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except _UNREADABLE as error:
         raise _damaged(path, error) from error
+    return file
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
@@ -187,7 +190,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise DataError(f"{path}: no column {', '.join(absent)}; it has {', '.join(file.schema_arrow.names)}")
     try:
         return file.read(columns=None if columns is None else list(columns))
-    except (pa.ArrowInvalid, OSError) as error:
+    except _UNREADABLE as error:
         raise _damaged(path, error) from error
 
 
@@ -211,7 +214,7 @@ def read_payload(path: Path, columns: Sequence[str], wanted: Iterable[str]) -> I
             if keep:
                 part = file.read_row_group(group, columns=list(columns)).take(keep).to_pylist()
                 yield from zip((names[i] for i in keep), part, strict=True)
-    except (pa.ArrowInvalid, OSError) as error:
+    except _UNREADABLE as error:
         raise _damaged(path, error) from error
 
 
@@ -225,7 +228,10 @@ def _footer(path: Path, key: bytes) -> str:
 
 def provenance(path: Path) -> dict[str, Any]:
     """What the writer recorded: stage, settings, weights, input digests."""
-    recorded: dict[str, Any] = json.loads(_footer(path, _PROVENANCE))
+    try:
+        recorded: dict[str, Any] = json.loads(_footer(path, _PROVENANCE))
+    except ValueError as error:
+        raise _damaged(path, error) from error
     return recorded
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from manifests import table, weights
 from manifests.errors import DataError, UsageError
+from manifests.settings import build
 from pipeline import engine, settings
 from pipeline.progress import FetchProgress, StageProgress
 from pipeline.settings import Params
@@ -51,7 +52,7 @@ def check_settings(stages: Sequence[Stage], params: Params) -> None:
             if isinstance(stage, RowStage):
                 settings.split(section, (stage.scoring, stage.limits), stage.name)
             else:
-                settings.build(stage.settings, section, stage.name)
+                build(stage.settings, section, stage.name)
         except UsageError as error:
             faults.append(str(error))
     if faults:
@@ -69,7 +70,7 @@ def run_stage(stage: Stage, params: Params, workers: int | None = None) -> Summa
     section = params.section(stage.name)
     with _lock(params.paths.data, stage.name):
         if isinstance(stage, TableStage):
-            chosen = settings.build(stage.settings, section, stage.name)
+            chosen = build(stage.settings, section, stage.name)
             metrics = stage.run(chosen, context)
             table.write_text(params.paths.metrics / f"{stage.name}.json", _json(metrics))
             return None
@@ -107,7 +108,7 @@ def _run_rows(stage: RowStage, section: dict[str, Any], context: Context, worker
 
 
 def _run_shards(stage: ShardStage, section: dict[str, Any], context: Context, workers: int) -> Summary:
-    chosen = settings.build(stage.settings, section, stage.name)
+    chosen = build(stage.settings, section, stage.name)
     with stage.around(chosen, context) if stage.around else nullcontext() as extra:
         context = Context(context.paths, context.buckets, extra)
         if stage.list_rows is not None:

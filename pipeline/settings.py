@@ -1,16 +1,12 @@
 """params.yaml into frozen dataclasses; unknown keys and wrong types are errors, all reported together."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from manifests.errors import UsageError
-from pipeline.stage import Count, Paths, Positive, Share
-
-Section = Mapping[str, Any]
-T = TypeVar("T")
+from manifests.settings import Count, Positive, Section, Share, build
+from pipeline.stage import Paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +67,3 @@ def split(section: Section, types: tuple[type[Any], ...], where: str) -> tuple[A
     return tuple(
         build(kind, {f.name: section[f.name] for f in fields(kind) if f.name in section}, where) for kind in types
     )
-
-
-def build(kind: type[T], section: Section, where: str) -> T:
-    """A frozen dataclass from a section. Raises UsageError naming every unknown key and wrong value."""
-    from pydantic import TypeAdapter, ValidationError
-
-    valid = sorted(f.name for f in fields(kind))  # type: ignore[arg-type]  # T is a dataclass
-    unknown = sorted(set(map(str, section)) - set(valid))
-    if unknown:
-        raise UsageError(f"{where}: unknown key {', '.join(unknown)}; valid: {', '.join(valid)}")
-    try:
-        text = json.dumps(section, default=str, allow_nan=False)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: {error}; expected finite numbers, texts and lists") from error
-    try:
-        # Through JSON, strict mode still takes lists for tuples and strings for paths, but never "5" for 5.
-        return TypeAdapter(kind).validate_json(text, strict=True)
-    except ValidationError as error:
-        faults = [f"{where}.{'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in error.errors()]
-        raise UsageError("\n".join(faults)) from error

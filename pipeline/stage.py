@@ -9,20 +9,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import extract_tb
-from typing import Annotated, Any
-
-from annotated_types import Ge, Gt, Interval
+from typing import Any
 
 from manifests.schema import Table
 
 Row = dict[str, Any]
-
-# Numbers that a settings file may hold; `pipeline.settings` refuses others.
-Count = Annotated[int, Ge(0)]
-Positive = Annotated[int, Ge(1)]
-NotNegative = Annotated[float, Ge(0)]
-MoreThanZero = Annotated[float, Gt(0)]
-Share = Annotated[float, Interval(ge=0, le=1)]
 
 HOW = "how"  # `field(metadata={HOW: True})`: a setting of how fast or by whom, which finished shards survive
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from manifests.schema import ALIGN, ALIGN_SCORES, EMOTION
+from manifests.settings import MoreThanZero, Positive, Share
 from pipeline import geometry, images
 from pipeline.geometry import Matrix
-from pipeline.stage import Drop, MoreThanZero, Positive, Row, RowStage, Share
+from pipeline.stage import Drop, Row, RowStage
 from pipeline.warp import outside, warp
 
 _MAX_PIXELS = 2**40  # the landmarks stage has applied its own limit to these very bytes

@@ -105,11 +105,11 @@ def run(stages: tuple[str, ...], params_file: Path, workers: int | None) -> None
 
 
 def _export_sheets(params: "Params", out: Path, reviewer: str) -> "Exported":
-    from pipeline import settings
+    from manifests.settings import build
     from pipeline.review import contact_sheet, decisions
     from stages.review import Settings
 
-    chosen = settings.build(Settings, params.section("review"), "review")
+    chosen = build(Settings, params.section("review"), "review")
     decided = decisions.read(params.paths.review / decisions.FILE)
     wanted = contact_sheet.Wanted(chosen.min_per_person, chosen.max_per_person, reviewer)
     return contact_sheet.export(params.paths.data, decided, out, wanted)

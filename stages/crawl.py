@@ -17,13 +17,14 @@ from manifests import removals
 from manifests.errors import UsageError
 from manifests.removals import REMOVED, Removals
 from manifests.schema import CRAWL
+from manifests.settings import Positive
 from manifests.table import digest_of, write_text
 from pipeline import engine, identities
 from pipeline.crawl.content import Picture, read
 from pipeline.crawl.fetch import Fetcher, FetchLimits
 from pipeline.crawl.sources import file_of, files_of, from_folder, from_url_list, source_of
 from pipeline.names import clean, sample_id
-from pipeline.stage import HOW, Context, Drop, Positive, Row, ShardStage, failure
+from pipeline.stage import HOW, Context, Drop, Row, ShardStage, failure
 
 PHOTOS_HOST = "photos.test"  # under which `serve_folder` is served; .test never resolves outside (RFC 6761)
 URL_LIST = "url_list.csv"  # in the data folder: the list that `serve_folder` makes

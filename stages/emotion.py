@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from manifests.schema import EMOTION, EMOTION_SCORES, EMOTIONS, FACE_SCORES, LANDMARKS
+from manifests.settings import NotNegative, Share
 from pipeline import expression
 from pipeline.expression import Features
 from pipeline.faces import emotion
 from pipeline.images import decode
-from pipeline.stage import Drop, NotNegative, Row, RowStage, Share
+from pipeline.stage import Drop, Row, RowStage
 
 _COLUMNS = tuple(f"p_{name}" for name in EMOTIONS)
 _MAX_PIXELS = 1024 * 1024  # chips are far smaller

@@ -6,13 +6,14 @@ import cv2
 import numpy as np
 
 from manifests.schema import CRAWL, FACE_SCORES, LANDMARKS
+from manifests.settings import NotNegative, Positive
 from pipeline import geometry, images, pose, quality, warp
 from pipeline.faces import detect, landmark
 from pipeline.faces.chip import CHIP_PX, cut
 from pipeline.faces.detect import Detector, Face
 from pipeline.faces.landmark import Pair
 from pipeline.images import Pixels, Unreadable
-from pipeline.stage import Drop, NotNegative, Positive, Row, RowStage
+from pipeline.stage import Drop, Row, RowStage
 
 _COLOUR_BOXES = 2.0  # side of the square that colour is judged in: face, hair and some background
 

@@ -10,10 +10,11 @@ from typing import Any, Literal
 from manifests import removals, table
 from manifests.errors import UsageError
 from manifests.schema import MANIFEST, REVIEW, VOICES, Table
+from manifests.settings import Share
 from manifests.validate import SPLITS
 from pipeline import identities
 from pipeline.splits import Fractions, assign
-from pipeline.stage import Context, Drop, Row, Share, TableStage
+from pipeline.stage import Context, Drop, Row, TableStage
 from stages import STAGES
 
 NAME = "manifest"

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import DataError, Missing
+from manifests.settings import Count, Positive
 from manifests.table import write_text
 from pipeline.report import page, samples
 from pipeline.report.statistics import collect
 from pipeline.report.summary import hints, summary_text
-from pipeline.stage import Context, Count, Positive, TableStage
+from pipeline.stage import Context, TableStage
 from stages import STAGES
 
 __all__ = ["STAGE", "Settings", "read_stats", "run", "summary_text"]

@@ -10,13 +10,14 @@ from manifests import removals
 from manifests.errors import Missing, UsageError
 from manifests.removals import REMOVED, Removals
 from manifests.schema import VOICES, Table, mel_column, segments_column
+from manifests.settings import MoreThanZero, NotNegative, Positive
 from manifests.table import digest_of
 from pipeline import identities, speech, vad
 from pipeline.crawl.sources import source_of
 from pipeline.frontend import PROFILES, mel, to_float16
 from pipeline.names import row_id, sample_id
 from pipeline.recordings import Found, Layout, find
-from pipeline.stage import Context, Drop, MoreThanZero, NotNegative, Positive, Row, ShardStage, failure
+from pipeline.stage import Context, Drop, Row, ShardStage, failure
 
 
 @dataclass(frozen=True, slots=True)

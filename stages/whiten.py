@@ -9,10 +9,11 @@ import numpy as np
 
 from manifests import weights
 from manifests.schema import ALIGN, WHITEN, WHITEN_SCORES
+from manifests.settings import Share
 from pipeline import geometry, matte
 from pipeline.faces import segmenter
 from pipeline.images import decode, encode_png
-from pipeline.stage import Drop, Row, RowStage, Share
+from pipeline.stage import Drop, Row, RowStage
 from pipeline.warp import warp
 
 NETWORK = "pspnet-person"

@@ -14,10 +14,11 @@ import tenacity
 from urllib3 import exceptions as transport
 
 from manifests.removals import REMOVED
+from manifests.settings import Count, MoreThanZero, NotNegative, Positive
 from pipeline.crawl.content import Picture, look
 from pipeline.crawl.guard import DeadlinePassed, Guard, GuardedAdapter, PrivateAddress, SilentNameServer, UnknownHost
 from pipeline.crawl.sources import BadAddress, canonical_url
-from pipeline.stage import HOW, Count, Drop, MoreThanZero, NotNegative, Positive
+from pipeline.stage import HOW, Drop
 
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})  # worth another try
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -1,0 +1,40 @@
+"""What an experiment is, and how `--set key=value` changes its settings."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import yaml
+
+from manifests.errors import UsageError
+from manifests.settings import build
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One row of `models list`: a published result, or a preset of ours, as settings of the system that makes it."""
+
+    name: str
+    system: str  # the module of `models` that builds and trains it
+    settings: Any  # that module's `Settings`
+    source: str  # paper, section or configuration that the settings come from
+    reproduces: str  # table and row, or what the preset is for
+
+
+def changed(experiment: Experiment, assignments: Sequence[str]) -> Any:
+    """The experiment's settings with `key=value` assignments applied; values are read as YAML.
+
+    Raises UsageError for an unknown key, listing the valid ones, and for a value of another type.
+    """
+    settings = experiment.settings
+    valid = sorted(field.name for field in fields(settings))
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or key not in valid:
+            raise UsageError(f"--set {assignment}: expected key=value, with a key of {', '.join(valid)}")
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {assignment}: the value is not YAML: {error}") from error
+    return build(type(settings), asdict(settings) | values, experiment.name)
