@@ -1,49 +1,74 @@
 """What a system of `models` exposes, and what the loop (`models.train`) hands it.
 
-A system is a module (`sf2f`, `voice2face`, …) with a frozen dataclass `Settings` and four functions:
+A system is a module (`sf2f`, `voice2face`, …) with a frozen dataclass `Settings`, the name of its `FRONT_END`, and:
 
-    build(settings, n_identities) -> dict[str, nn.Module]     every network that a checkpoint holds, by name
-    phases(settings) -> tuple[Phase, ...]                     what is trained on what, in order
-    update(step, batch) -> dict[str, Tensor]                  one iteration: moves the weights, returns the losses
-    faces(networks, settings, batch, fused) -> Tensor         (batch, 3, side, side) in 0..1, no gradients
+    build(settings, n_identities) -> dict[str, nn.Module]   every network that a checkpoint holds, by name
+    phases(settings) -> tuple[Phase, ...]                   what is trained on what, in order
+    side(settings) -> int                                   pixels of the real faces it is shown
+    update(step, batch) -> dict[str, Tensor]                one iteration: moves the weights, returns the losses
+    faces(networks, settings, batch) -> Tensor              generated faces, (B, 3, S, S) in 0..1
 
 The loop knows nothing of GANs: it runs phases, saves state, reports.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 Kind = Literal["paired", "windows", "unpaired"]
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Optimiser:
+    """Adam over the parameters of some networks, for the length of a phase."""
+
+    networks: tuple[str, ...]
+    rate: float
+    betas: tuple[float, float]
+    last_rate: float | None = None  # reached linearly at the end of the phase; None: constant
+    goes_on: bool = False  # with the moments of the phase before; else they start at zero
+    frozen_norms: bool = False  # its networks are in eval mode: batch norms use, and keep, their running statistics
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of training with one kind of batch and one set of moving networks."""
+    """A stretch of training on one kind of batch. Networks without an optimiser are frozen and in eval mode."""
 
     name: str
     kind: Kind
-    trains: tuple[
-        str, ...
-    ]  # prefixes of parameter names (`encoder`, `generator.fuser`); all else is frozen, in eval mode
     iterations: int
-    batch: int  # identities per iteration, over all processes
-    frames: tuple[int, int]  # shortest and longest crop or window, mel frames
-    windows: int = 0  # most windows per identity (`windows` batches)
-    stride: int = 0  # frames between window starts (`windows` batches)
-    learning_rate: Callable[[int], float] = field(default=lambda _iteration: 1.0)  # factor on each optimiser's rate
+    batch: int  # voices per iteration, over all processes
+    frames: tuple[int, int]  # shortest and longest crop, or the length of a window twice; mel frames
+    optimisers: Mapping[str, Optimiser]
+    windows: int = 0  # most windows per identity
+    stride: int = 0  # frames between the starts of windows
+
+    def rate(self, name: str, iteration: int) -> float:
+        """The learning rate of an optimiser at an iteration, counted from 0."""
+        chosen = self.optimisers[name]
+        if chosen.last_rate is None:
+            return chosen.rate
+        return chosen.rate + (chosen.last_rate - chosen.rate) * iteration / max(self.iterations - 1, 1)
+
+    @property
+    def trained(self) -> frozenset[str]:
+        """The networks that move."""
+        return frozenset(name for optimiser in self.optimisers.values() for name in optimiser.networks)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Tensors of one iteration on the training device. B identities, F frames, N windows, S pixels."""
+    """Tensors of one iteration, on the training device. B voices, F frames, N windows, S pixels."""
 
     mel: Tensor  # (B, bands, F) or (B, N, bands, F), raw log-mel, float32
-    mel_mean: Tensor  # (B, bands) of each whole recording
-    mel_std: Tensor  # (B, bands)
+    mel_mean: Tensor  # (B, bands), of each whole recording; (B, N, bands) for windows
+    mel_std: Tensor  # likewise
     identity: Tensor  # (B,) int64: whose voice
     face: Tensor  # (B, 3, S, S) in 0..1
     face_identity: Tensor  # (B,) int64: whose face; equals `identity` where voices and faces are paired
@@ -51,15 +76,60 @@ class Batch:
     n_windows: Tensor | None = None  # (B,) int64: windows that count; the rest are filling
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Step:
-    """What `update` may use of the run: networks, optimisers, the loss network, and this iteration's randomness."""
+    """What `update` may use of the run."""
 
     settings: Any
     phase: Phase
     networks: Mapping[str, nn.Module]
-    parallel: Mapping[str, nn.Module]  # the same networks, gradients averaged over processes in `backward`
+    parallel: Mapping[str, nn.Module]  # the same; their gradients are averaged over processes by `backward`
     optimisers: Mapping[str, torch.optim.Optimizer]
-    perceptual: Any  # models.losses.Perceptual of this run, or None
-    generator: torch.Generator  # seeded by (seed, phase, iteration): noise is the same after a resume
-    autocast: Callable[[], Any]
+    perceptual: Any  # models.losses.Perceptual, or None where no loss needs it
+    noise: torch.Generator  # seeded by (seed, phase, iteration): a resumed run draws the same
+    autocast: Callable[[], AbstractContextManager[Any]]
+
+
+def move(step: Step, name: str, loss: Tensor, go: Tensor | None = None) -> Tensor:
+    """Backward, and one step of an optimiser unless the loss is not finite; returns whether it moved, a bool tensor.
+
+    Where `go` is false nothing moves either. Nothing is read back from the device; all processes move, or none.
+    """
+    optimiser = step.optimisers[name]
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    stay = ~torch.isfinite(loss.detach())
+    if go is not None:
+        stay |= ~go
+    found_inf = stay.float()
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(found_inf, torch.distributed.ReduceOp.MAX)
+    optimiser.found_inf = found_inf  # type: ignore[attr-defined]  # fused Adam skips its step where this is 1
+    optimiser.step()
+    return found_inf == 0
+
+
+class System(Protocol):
+    """A module of `models` that builds and trains one published system."""
+
+    FRONT_END: str  # profile of the mels it hears
+    Settings: type[Any]
+
+    def build(self, settings: Any, n_identities: int) -> dict[str, nn.Module]: ...  # noqa: D102
+
+    def phases(self, settings: Any) -> tuple[Phase, ...]: ...  # noqa: D102
+
+    def side(self, settings: Any) -> int: ...  # noqa: D102
+
+    def update(self, step: Step, batch: Batch) -> Losses: ...  # noqa: D102
+
+    def faces(self, networks: Mapping[str, nn.Module], settings: Any, batch: Batch) -> Tensor: ...  # noqa: D102
+
+
+SYSTEMS = ("sf2f", "voice2face")
+
+
+def load(name: str) -> System:
+    """The module of a system."""
+    assert name in SYSTEMS, name
+    return cast(System, import_module(f"models.{name}"))

@@ -204,7 +204,7 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("sf2f", 40, 512, _sf2f_frames, lambda: np.ones(WINDOW), _sf2f_filters, _no_zeros,
-                "Bai et al., SF2F (BMVC 2022)"),
+                "Bai et al., SF2F (ACM Multimedia 2022)"),
         Profile("voice2face", 64, 1024, _voice2face_frames, lambda: np.hamming(WINDOW), _voice2face_filters,
                 _at_least(1e-5), "Wen, Singh and Raj (NeurIPS 2019)"),
         Profile("modern", 80, 512, _modern_frames, lambda: np.hanning(WINDOW + 1)[:-1], _modern_filters,

@@ -1,0 +1,191 @@
+"""The manifest's shards, packed once into flat files that are mapped into memory: what every run trains from.
+
+One folder per split, front end and picture size; a changed manifest packs anew. Each array is a plain .npy file.
+"""
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from PIL import Image
+
+from manifests import table
+from manifests.errors import DataError, Missing
+from manifests.schema import MANIFEST, mel_column
+from pipeline.frontend import PROFILES
+
+_FORMAT = 1  # raise it when the files change
+_ARRAYS = ("clip_start", "clip_frames", "clip_person", "clip_mean", "clip_std", "faces", "face_person")
+_MAX_PIXELS = 4096 * 4096  # of a finished picture
+_SHORTEST = 2  # frames
+_AT_ONCE = 256  # pictures decoded together
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """One split: people in order of their id, each with their recordings and faces side by side."""
+
+    split: str
+    profile: str
+    people: tuple[str, ...]
+    genders: tuple[str | None, ...]
+    left_out: dict[str, int]  # people without one of the halves, by what they lack
+    arrays: dict[str, NDArray[Any]]  # mapped from disk, read-only
+    digest: str  # of the manifest's rows
+
+
+def pack(manifest: Path, split: str, profile: str, side: int, cache: Path) -> Packed:
+    """The packed split, made now unless it lies in `cache`.
+
+    Faces are (n, 3, side, side) uint8, mels (all frames, bands) float16. People without a face or without speech are
+    left out. Raises Missing for a manifest or front end that is absent, DataError for a broken one, or where nobody is
+    left.
+    """
+    table.expect(manifest, MANIFEST)
+    digest = table.rows_digest(manifest)
+    name = sha256(json.dumps([_FORMAT, digest, split, profile, side]).encode()).hexdigest()[:16]
+    folder = cache / f"{split}-{profile}-{side}-{name}"
+    if not folder.exists():
+        _write(manifest, split, profile, side, folder)
+    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    arrays = {n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in _ARRAYS}
+    mels = np.memmap(folder / "mels.f16", "<f2", "r").reshape(-1, PROFILES[profile].bands)
+    people, genders = tuple(facts["people"]), tuple(facts["genders"])
+    return Packed(split, profile, people, genders, facts["left_out"], arrays | {"mels": mels}, digest)
+
+
+def _write(manifest: Path, split: str, profile: str, side: int, folder: Path) -> None:
+    """Pack into a temporary folder and rename it: a killed run leaves nothing that looks finished."""
+    listed = table.read_table(manifest)
+    listed = listed.filter(pc.equal(listed["split"], split))
+    rows = sorted(listed.to_pylist(), key=lambda row: (row["identity_id"], row["row_id"]))
+    by_kind = {kind: [row for row in rows if row["kind"] == kind] for kind in ("face", "speech")}
+    having = {kind: {row["identity_id"] for row in of} for kind, of in by_kind.items()}
+    people = sorted(having["face"] & having["speech"])
+    if not people:
+        raise DataError(
+            f"{manifest}: split {split} has {len(having['face'])} people with a face and {len(having['speech'])} with "
+            "speech, none with both: nothing to pair (`manifest` in params.yaml holds the split's fractions)"
+        )
+    numbers = {person: number for number, person in enumerate(people)}
+    faces, clips = ([row for row in by_kind[kind] if row["identity_id"] in numbers] for kind in ("face", "speech"))
+    genders = {row["identity_id"]: row["gender"] for row in rows}
+    facts = {
+        "people": people,
+        "genders": [genders[person] for person in people],
+        "left_out": {
+            "no face": len(having["speech"] - having["face"]),
+            "no speech": len(having["face"] - having["speech"]),
+        },
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True, exist_ok=True)
+    try:
+        _write_faces(manifest.parent, faces, side, temporary)
+        np.save(temporary / "face_person.npy", np.array([numbers[row["identity_id"]] for row in faces]))
+        _write_mels(manifest.parent, clips, profile, temporary)
+        np.save(temporary / "clip_person.npy", np.array([numbers[row["identity_id"]] for row in clips]))
+        table.write_text(temporary / "facts.json", json.dumps(facts))
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.exists():  # another process may have packed the same in the meantime
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _payload(root: Path, rows: Sequence[Row], column: str) -> Iterator[tuple[int, bytes]]:
+    """(place in `rows`, bytes) of a payload column, shard by shard."""
+    places = {row["row_id"]: place for place, row in enumerate(rows)}
+    for shard in sorted({row["shard"] for row in rows}):
+        path = PurePosixPath(shard)
+        if path.is_absolute() or ".." in path.parts:
+            raise DataError(f"the manifest points to shard {shard!r}: expected a path below its own folder")
+        wanted = [row["row_id"] for row in rows if row["shard"] == shard]
+        found = 0
+        for row_id, values in table.read_payload(root / path, [column], wanted):
+            found += 1
+            if values[column] is None:
+                raise DataError(f"{root / path}: row {row_id} has no {column}")
+            yield places[row_id], values[column]
+        if found != len(wanted):
+            raise DataError(
+                f"{root / path} holds {found} of the {len(wanted)} rows that the manifest names: run `pipeline "
+                "validate` on the manifest, then `pipeline run`"
+            )
+
+
+def _write_faces(root: Path, rows: Sequence[Row], side: int, folder: Path) -> None:
+    out = np.lib.format.open_memmap(folder / "faces.npy", "w+", np.uint8, (len(rows), 3, side, side))
+    with ThreadPoolExecutor() as pool:  # Pillow decodes without the interpreter's lock
+        payload = _payload(root, rows, "image")
+        while chunk := list(islice(payload, _AT_ONCE)):
+            decoded = pool.map(lambda item: _face(item[1], side, rows[item[0]]["row_id"]), chunk)
+            for (place, _), face in zip(chunk, decoded, strict=True):
+                out[place] = face
+    out.flush()
+
+
+def _face(data: bytes, side: int, row_id: str) -> NDArray[np.uint8]:
+    """A picture as (3, side, side), reduced bilinearly over all its pixels, as the released code does."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > _MAX_PIXELS:
+                raise DataError(f"face {row_id} has {image.width} x {image.height} pixels: at most {_MAX_PIXELS}")
+            small = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"face {row_id} cannot be decoded ({error}): run the pipeline again") from error
+    return np.asarray(small).transpose(2, 0, 1)
+
+
+def _write_mels(root: Path, rows: Sequence[Row], profile: str, folder: Path) -> None:
+    """All frames in one long file, recording after recording, with each one's mean and deviation per band."""
+    bands, column = PROFILES[profile].bands, mel_column(profile).name
+    start, frames = np.empty((2, len(rows)), np.int64)
+    mean, deviation = np.empty((2, len(rows), bands), np.float32)
+    written = 0
+    with (folder / "mels.f16").open("wb") as out:
+        for place, data in _mels(root, rows, profile):
+            mel = np.frombuffer(data, "<f2").reshape(-1, bands)
+            row_id = rows[place]["row_id"]
+            if len(mel) < _SHORTEST:
+                raise DataError(
+                    f"recording {row_id} has {len(mel)} frames, expected {_SHORTEST} or more: raise voices.min_voiced_s"
+                )
+            if not np.isfinite(mel).all():
+                raise DataError(
+                    f"recording {row_id} has values in {column} that are not finite: run `pipeline run voices`"
+                )
+            out.write(data)
+            start[place], frames[place] = written, len(mel)
+            mean[place], deviation[place] = mel.mean(axis=0, dtype=np.float64), mel.std(axis=0, dtype=np.float64)
+            written += len(mel)
+    for name, array in (("clip_start", start), ("clip_frames", frames), ("clip_mean", mean), ("clip_std", deviation)):
+        np.save(folder / f"{name}.npy", array)
+
+
+def _mels(root: Path, rows: Sequence[Row], profile: str) -> Iterator[tuple[int, bytes]]:
+    column = mel_column(profile).name
+    try:
+        yield from _payload(root, rows, column)
+    except DataError as error:
+        if f"no column {column}" not in str(error):
+            raise
+        raise Missing(
+            f"the manifest's recordings have no {column}, which this experiment needs: add {profile} to "
+            "`voices.profiles` (and a VAD for it to `voices.vads`) in params.yaml, then `pipeline run voices manifest`"
+        ) from error

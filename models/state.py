@@ -1,0 +1,157 @@
+"""What survives a crash: networks, optimisers and the place in the run, in one safetensors file with JSON inside.
+
+Loading executes nothing. Files are written to a temporary name, synced and renamed, so that a killed run leaves
+either the old checkpoint or the new one.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from manifests.errors import DataError, Missing
+from manifests.settings import build
+from models.system import SYSTEMS, System, load
+
+_KEY = "hqvox"
+_FORMAT = 1
+LAST = "last.safetensors"
+
+
+@dataclass(slots=True)
+class State:
+    """A run between two iterations."""
+
+    networks: dict[str, nn.Module]
+    optimisers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+    average: dict[str, nn.Module] = field(default_factory=dict)  # moving average of the networks' weights, if wanted
+    phase: int = 0
+    iteration: int = 0  # done in this phase
+    skipped: int = 0  # iterations whose losses were not finite
+    best: dict[str, float] = field(default_factory=dict)  # of the validation metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A trained system, ready to make faces."""
+
+    system: System
+    settings: Any
+    networks: dict[str, nn.Module]  # in eval mode; the moving average where the run kept one
+    facts: dict[str, Any]  # experiment, settings, front end, data, judge of the loss, place in the run
+    sha256: str  # of the checkpoint
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """One safetensors file, atomically."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = save(whole, {_KEY: json.dumps({"format": _FORMAT, **facts}, sort_keys=True)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of a file that `write` made. Raises Missing if it is absent, DataError if it is another's."""
+    if not path.is_file():
+        raise Missing(f"no checkpoint {path}: `models train --out {path.parent}` makes one")
+    try:
+        with safe_open(path, "pt") as file:
+            facts = json.loads((file.metadata() or {})[_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is not a checkpoint of `models` ({type(error).__name__}: {error})") from error
+    if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
+        raise DataError(f"{path} is of another format, expected {_FORMAT}: train again")
+    return tensors, facts
+
+
+def weights(networks: Mapping[str, nn.Module], kind: str = "network") -> dict[str, Tensor]:
+    """The tensors of networks by `kind/network/name`."""
+    return {
+        f"{kind}/{n}/{key}": value for n, network in networks.items() for key, value in network.state_dict().items()
+    }
+
+
+def put(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], path: Path, kind: str = "network") -> None:
+    """Load networks from tensors named as `weights` names them. Raises DataError where names or shapes differ."""
+    for name, network in networks.items():
+        start = f"{kind}/{name}/"
+        own = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+        try:
+            network.load_state_dict(own)
+        except RuntimeError as error:
+            told = " ".join(str(error).split())[:300]
+            raise DataError(f"{path} does not fit network {name}: {told}. Is it of another experiment?") from error
+
+
+def save_state(path: Path, state: State, facts: Mapping[str, Any]) -> None:
+    """Everything that a resumed run needs."""
+    tensors = weights(state.networks) | weights(state.average, "average")
+    for name, optimiser in state.optimisers.items():
+        for place, moments in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{name}/{place}/{key}": value for key, value in moments.items()}
+    place = {"phase": state.phase, "iteration": state.iteration, "skipped": state.skipped, "best": state.best}
+    write(path, tensors, {**facts, "place": place})
+
+
+def restore(path: Path, state: State, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Networks and place of a saved run; its optimisers follow with `restore_optimiser`, once their phase is set up."""
+    put(state.networks, tensors, path)
+    put(state.average, tensors, path, "average")
+    place = facts["place"]
+    state.phase, state.iteration = place["phase"], place["iteration"]
+    state.skipped, state.best = place["skipped"], dict(place["best"])
+
+
+def restore_optimiser(name: str, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The moments of one optimiser, where the saved run had any."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        kind, *rest = key.split("/")
+        if kind == "optimiser" and rest[0] == name:
+            moments.setdefault(int(rest[1]), {})[rest[2]] = value
+    for place, weight in enumerate(optimiser.param_groups[0]["params"]):
+        for kind, value in moments.get(place, {}).items():
+            if value.dim():  # fused Adam pairs numbers by their place in memory: layouts must agree
+                moments[place][kind] = torch.empty_like(weight).copy_(value)
+    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def load_model(path: Path, device: torch.device) -> Model:
+    """A trained system from a checkpoint, or from a run's folder (its last checkpoint)."""
+    file = path / LAST if path.is_dir() else path
+    tensors, facts = read(file)
+    if facts.get("system") not in SYSTEMS:
+        raise DataError(f"{file} is of system {facts.get('system')!r}: expected one of {', '.join(SYSTEMS)}")
+    system = load(facts["system"])
+    settings = build(system.Settings, facts["settings"], str(file))
+    networks = system.build(settings, facts["n_identities"])
+    averaged = any(name.startswith("average/") for name in tensors)
+    put(networks, tensors, file, "average" if averaged else "network")
+    for network in networks.values():
+        network.to(device).eval().requires_grad_(False)
+    with file.open("rb") as stream:
+        digest = sha256(stream.read()).hexdigest()
+    return Model(system, settings, networks, facts, digest)
+
+
+def settings_of(settings: Any) -> dict[str, Any]:
+    """Settings as JSON holds them."""
+    held: dict[str, Any] = json.loads(json.dumps(asdict(settings)))
+    return held
