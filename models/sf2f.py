@@ -92,7 +92,9 @@ def _encoder(settings: Settings) -> nn.Module:
 
 def _decoder(settings: Settings) -> nn.Module:
     if settings.decoder == "deconv":
-        return DeconvDecoder(settings.embedding)
+        return DeconvDecoder(
+            settings.embedding, [2 * width for width in settings.decoder_channels]
+        )  # no GLU halves them
     kind = PaperDecoder if settings.decoder == "bilinear" else GluDecoder
     return kind(settings.embedding, settings.sides, settings.decoder_channels)
 
