@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_FRACTION = click.FloatRange(0.0, 0.9)
 
 
 def _exit_codes(command: Callable[P, T]) -> Callable[P, T]:
@@ -89,14 +90,18 @@ def run(stages: tuple[str, ...], params_file: Path, workers: int | None) -> None
 
     engine.pin_threads()  # before numpy and torch start threads of their own
     from pipeline import settings
-    from pipeline.run import check_settings, run_stage
 
     params = settings.load(params_file, STAGES)
-    chosen = [load(name) for name in STAGES if not stages or name in stages]
+    names = [name for name in STAGES if not stages or name in stages]
+    processes = workers or params.run.workers or engine.cores()
+    if processes > 1:
+        engine.preload([__name__, *(f"stages.{name}" for name in names)])  # while this process loads them as well
+    from pipeline.run import check_settings, run_stage
+
+    chosen = [load(name) for name in names]
     check_settings(chosen, params)
-    engine.preload([f"stages.{stage.name}" for stage in chosen])
     for stage in chosen:
-        summary = run_stage(stage, params, workers)
+        summary = run_stage(stage, params, processes)
         if stage.name == "review" and summary is not None:
             _export_sheets(params, params.paths.data / "review_sheets", "reviewer")
             _print_review_step(summary.reasons)
@@ -138,10 +143,20 @@ def _print_summary(reports: Path) -> None:
 @click.option(
     "--manifest", is_flag=True, help="Write a finished manifest (aligned, white, voiced), without the filters."
 )
+@click.option("--val", type=_FRACTION, default=0.1, show_default=True, help="Share of people, with --manifest.")
+@click.option("--test", type=_FRACTION, default=0.1, show_default=True, help="Share of people, with --manifest.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder to write to.")
 @_exit_codes
 def demo(
-    people: int, photos: int | None, clips: int | None, seed: int, workers: int | None, manifest: bool, out: Path
+    people: int,
+    photos: int | None,
+    clips: int | None,
+    seed: int,
+    workers: int | None,
+    manifest: bool,
+    val: float,
+    test: float,
+    out: Path,
 ) -> None:
     """Draw a synthetic world: people with photographs, voices, planted defects and the truth about them."""
     from pipeline import engine
@@ -152,7 +167,8 @@ def demo(
         from pipeline.world.manifest import Recipe, write_manifest
 
         numbers = {"faces_per_person": photos, "clips_per_person": clips}
-        recipe = Recipe(people, seed, **{name: n for name, n in numbers.items() if n is not None})
+        chosen = {name: n for name, n in numbers.items() if n is not None}
+        recipe = Recipe(people, seed, val_fraction=val, test_fraction=test, **chosen)
         click.echo(write_manifest(out, recipe, processes))
         return
     from pipeline.world.demo import make_world

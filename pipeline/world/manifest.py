@@ -21,11 +21,11 @@ from pipeline.world.traits import Person, draw_person
 from pipeline.world.voices import speak
 
 LICENCE = "CC0-1.0"
-_PROFILE, _VAD = "sf2f", "sf2f"
+_PROFILES = {"sf2f": "sf2f", "voice2face": "voice2face"}  # front ends, each with its VAD; the first counts the frames
 _SHARED = tuple(c for c in MANIFEST.columns if c.name not in ("split", "kind", "shard", "row"))
 _PAYLOAD = tuple(c for c in WHITEN.columns if c.name in ("image", "mask"))
 _FACES = Table("faces", (*(c for c in _SHARED if c.name in WHITEN.names), *_PAYLOAD))
-_SPEECH = Table("voices", (*VOICES.columns, mel_column(_PROFILE)))
+_SPEECH = Table("voices", (*VOICES.columns, *map(mel_column, _PROFILES)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,10 @@ def _clips(person: Person, index: int, recipe: Recipe) -> Iterator[Row]:
     for number in range(recipe.clips_per_person):
         seed = int(np.random.default_rng([recipe.seed, index, number]).integers(2**31))
         recording = speak(person, seed, recipe.clip_s)
-        voiced = vad.voiced(recording.samples, vad.segments(recording.samples, _VAD))
-        frames = mel(voiced, PROFILES[_PROFILE])
+        heard = {p: vad.voiced(recording.samples, vad.segments(recording.samples, v)) for p, v in _PROFILES.items()}
+        mels = {profile: mel(samples, PROFILES[profile]) for profile, samples in heard.items()}
+        first = next(iter(_PROFILES))
+        voiced, frames = heard[first], mels[first]
         audio = speech.encode_flac(voiced)
         yield _person_facts(person, f"world:{recipe.seed}/{person.person_id}/speech/{number}", audio) | {
             "video_id": "world",
@@ -121,5 +123,5 @@ def _clips(person: Person, index: int, recipe: Recipe) -> Iterator[Row]:
             "duration_s": len(voiced) / recording.sample_rate,
             "n_frames": len(frames),
             "audio": audio,
-            mel_column(_PROFILE).name: to_float16(frames),
+            **{mel_column(profile).name: to_float16(values) for profile, values in mels.items()},
         }
