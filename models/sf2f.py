@@ -23,6 +23,8 @@ from models.system import Batch, Losses, Optimiser, Phase, Step, move
 
 FRONT_END = "sf2f"  # profile of the mels
 BANDS = 40
+GENERATES = True
+NEEDS: Mapping[str, str] = {}
 MEL_MEAN, MEL_STD = 10.9915, 3.1661  # of un-normalised training crops (released code)
 _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)  # ImageNet, RGB
 _STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)

@@ -114,6 +114,8 @@ class System(Protocol):
 
     FRONT_END: str  # profile of the mels it hears
     Settings: type[Any]
+    GENERATES: bool  # whether `faces` makes any
+    NEEDS: Mapping[str, str]  # networks that another run must have trained, and the command that does
 
     def build(self, settings: Any, n_identities: int) -> dict[str, nn.Module]: ...  # noqa: D102
 
@@ -126,7 +128,7 @@ class System(Protocol):
     def faces(self, networks: Mapping[str, nn.Module], settings: Any, batch: Batch) -> Tensor: ...  # noqa: D102
 
 
-SYSTEMS = ("sf2f", "voice2face")
+SYSTEMS = ("sf2f", "voice2face", "speaker")
 
 
 def load(name: str) -> System:

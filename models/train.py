@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from manifests.errors import DataError, UsageError
+from manifests.errors import DataError, Missing, UsageError
 from manifests.table import write_text
 from models import data, judges, pack, state, system
 from models.config import Experiment
@@ -124,6 +124,7 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
 
 
 def _wanted(phases: tuple[Phase, ...], until: str | None) -> tuple[Phase, ...]:
+    phases = tuple(phase for phase in phases if phase.iterations)
     names = [phase.name for phase in phases]
     if until is None:
         return phases
@@ -198,15 +199,19 @@ def _set_up(
                 "manifest to go on with it, or choose another --out"
             )
         state.restore(out / LAST, now, saved, held)
-    elif options.start is not None:
-        _take_over(options.start, now)
+    else:
+        _take_over(options.start, now, module)
     if place.leads:
         write_text(out / FACTS, json.dumps(facts, indent=2, sort_keys=True) + "\n")
     return _Run(out, module, settings, facts, options, place, now, saved, perceptual)
 
 
-def _take_over(path: Path, now: State) -> None:
-    """The networks of another run's checkpoint, by name; those that it lacks stay new."""
+def _take_over(path: Path | None, now: State, module: System) -> None:
+    """The networks of another run's checkpoint, by name; those that it lacks stay new, unless they may not."""
+    if path is None:
+        for name, command in module.NEEDS.items():
+            raise Missing(f"network {name} must be trained before: `{command}`, then name its folder with --start")
+        return
     file = path / LAST if path.is_dir() else path
     tensors, _ = state.read(file)
     there = {
@@ -214,6 +219,9 @@ def _take_over(path: Path, now: State) -> None:
         for name, network in now.networks.items()
         if any(k.startswith(f"network/{name}/") for k in tensors)
     }
+    lacking = sorted(set(module.NEEDS) - set(there))
+    if lacking:
+        raise Missing(f"{file} has no network {', '.join(lacking)}: `{module.NEEDS[lacking[0]]}` makes one")
     state.put(there, tensors, file)
     for name in there if now.average else ():
         now.average[name].load_state_dict(now.networks[name].state_dict())
@@ -221,7 +229,7 @@ def _take_over(path: Path, now: State) -> None:
 
 def _validation(manifest: Path, run: _Run) -> Validation | None:
     """What the best checkpoints are chosen by; None where the split `val` has nobody, or validation is off."""
-    if not run.options.validate_every:
+    if not run.options.validate_every or not run.module.GENERATES:
         return None
     name = run.options.validation_judge
     judge = run.perceptual.judge if name is None and run.perceptual is not None else None
