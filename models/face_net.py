@@ -6,7 +6,7 @@ VGG-Face cannot be had.
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -81,6 +81,6 @@ def read(path: Path) -> tuple[OwnNet, dict[str, Any]]:
     tensors, facts = state.read(path)
     if facts.get("kind") != KIND:
         raise DataError(f"{path} holds no face network: expected a file that `models pretrain-face` wrote")
-    network = OwnNet(cast(Shape, build(Shape, facts["shape"], str(path))))
+    network = OwnNet(build(Shape, facts["shape"], str(path)))
     state.put({"face": network}, tensors, path)
     return network.eval(), facts

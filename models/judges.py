@@ -4,8 +4,8 @@ A judge sees pictures of the data set's frame (pupils at fixed places) through i
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from manifests import weights
 from manifests.errors import UsageError
-from models import dlib_net
+from models import dlib_net, face_net, facenet
+from models.folding import fold
 from pipeline.geometry import PUPIL_DISTANCE, PUPILS_Y
 
 Prepare = Callable[[Tensor], Tensor]
@@ -39,14 +40,18 @@ class Judge:
     device: torch.device
 
     def states(self, faces: Tensor) -> list[Tensor]:
-        """Four states of faces (B, 3, S, S) in 0..1, shallow to deep; the last is the embedding."""
+        """Four states of faces (B, 3, S, S) in 0..1, shallow to deep; the last is the embedding.
+
+        In the precision of the caller: under autocast the loss is computed in bfloat16.
+        """
         return cast(FaceNetwork, self.network).states(self.prepare(faces))
 
     @torch.no_grad()
     def embed(self, faces: Tensor, at_once: int = 64) -> Tensor:
-        """Unit embeddings (B, D) of faces (B, 3, S, S) in 0..1, on the judge's device."""
-        parts = [self.states(part.to(self.device))[-1] for part in torch.split(faces, at_once)]
-        return F.normalize(torch.cat(parts).float())
+        """Unit embeddings (B, D) of faces (B, 3, S, S) in 0..1, on the judge's device; float32 even under autocast."""
+        with torch.autocast(self.device.type, enabled=False):
+            parts = [self.states(part.to(self.device))[-1] for part in torch.split(faces.float(), at_once)]
+        return F.normalize(torch.cat(parts))
 
 
 def window(faces: Tensor, box: tuple[float, float, float, float], side: int) -> Tensor:
@@ -79,27 +84,39 @@ def _dlib(device: torch.device) -> Judge:
     return _judge("dlib", weights.digest("dlib-face"), network, lambda f: window(f, box, dlib_net.SIDE), device)
 
 
+def _facenet(device: torch.device) -> Judge:
+    network = facenet.read(weights.path("facenet"))
+    return _judge("facenet", weights.digest("facenet"), network, facenet.prepared, device)
+
+
+def own(network: face_net.OwnNet, name: str, digest: str, device: torch.device) -> Judge:
+    """A judge of a network that `models.pretrain_face` trained; the network itself is left as it is."""
+    return _judge(name, digest, deepcopy(network), lambda f: window(f, face_net.WINDOW, face_net.SIDE), device)
+
+
 def _judge(name: str, digest: str, network: nn.Module, prepare: Prepare, device: torch.device) -> Judge:
-    network.requires_grad_(False).eval().to(device)
-    network.to(memory_format=torch.channels_last)
+    """Frozen, without batch norms, channels last: the fastest form on a CPU and on a GPU."""
+    fold(network)
+    network.requires_grad_(False).to(device, memory_format=torch.channels_last)
     return Judge(name, digest, network, prepare, device)
 
 
-_LOADERS: dict[str, Callable[[torch.device], Judge]] = {"dlib": _dlib}
+_LOADERS: dict[str, Callable[[torch.device], Judge]] = {"dlib": _dlib, "facenet": _facenet}
 NAMES = tuple(_LOADERS)
 
 
 def load(name: str, device: torch.device) -> Judge:
     """A judge by name, or `own` by the path of a file that `models pretrain-face` wrote.
 
-    Raises Missing naming the command that fetches its weights, UsageError for an unknown name.
+    Raises Missing naming the command that makes or fetches its weights, DataError for a broken file, UsageError for
+    an unknown name.
     """
     if name in _LOADERS:
         return _LOADERS[name](device)
-    raise UsageError(f"no judge {name}: expected {', '.join(NAMES)}, or a file that `models pretrain-face` wrote")
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file."""
-    with path.open("rb") as stream:
-        return sha256(stream.read()).hexdigest()
+    path = Path(name)
+    if path.suffix != ".safetensors" and not path.is_file():
+        raise UsageError(
+            f"no judge {name}: expected {', '.join(NAMES)}, or a .safetensors file that `models pretrain-face` wrote"
+        )
+    network, facts = face_net.read(path)
+    return own(network, f"own-{facts['half']}", weights.sha256_of(path), device)

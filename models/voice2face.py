@@ -119,4 +119,5 @@ def faces(networks: Mapping[str, nn.Module], settings: Settings, batch: Batch) -
     """Generated faces (B, 3, 64, 64) in 0..1, without noise; the networks are in eval mode."""
     del settings  # the networks say it all
     (image,) = networks["generator"](embed(networks, batch))
-    return ((image.float() + 1) / 2).clamp(0, 1)
+    shown: Tensor = ((image.float() + 1) / 2).clamp(0, 1)
+    return shown

@@ -1,13 +1,11 @@
 """The `pipeline` command: a thin wrapper, one function per verb; heavy imports wait until a verb needs them."""
 
-import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
+from manifests.command import Group, exit_codes
 from manifests.errors import HqvoxError, UsageError
 from stages import STAGES, load
 
@@ -16,49 +14,12 @@ if TYPE_CHECKING:
     from pipeline.review.contact_sheet import Exported
     from pipeline.settings import Params
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FRACTION = click.FloatRange(0.0, 0.9)
 
 
-def _exit_codes(command: Callable[P, T]) -> Callable[P, T]:
-    """Turn errors that a user can act on into one message and the exit code of their kind."""
-
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return command(*args, **kwargs)
-        except HqvoxError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(error.exit_code)
-        except OSError as error:
-            click.echo(f"error: {error}. Check that the place exists, is not full and may be written to", err=True)
-            sys.exit(3)
-        except ImportError as error:
-            if error.name and error.name.split(".")[0] in ("manifests", "models", "pipeline", "stages"):
-                raise
-            click.echo(
-                f"error: {error}. The stages need more than the core packages; in the checkout: pip install -c "
-                "constraints.txt -e '.[pipeline]'. Where a library such as libGL.so.1 is missing: apt-get install "
-                "libgl1 libglib2.0-0",
-                err=True,
-            )
-            sys.exit(4)
-
-    return wrapped
-
-
-class _Group(click.Group):
-    """A group whose commands list in the order they are defined, which is the order of work."""
-
-    def list_commands(self, _context: click.Context) -> list[str]:
-        return list(self.commands)
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="hq-vox")
 def main() -> None:
     """Build a face-voice dataset: crawl, filter, align, whiten, review, voices, manifest, statistics.
@@ -77,7 +38,7 @@ _params = click.option(
 @click.argument("stages", nargs=-1, metavar="[STAGE]...")
 @_params
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: `run.workers`, else one per core.")
-@_exit_codes
+@exit_codes
 def run(stages: tuple[str, ...], params_file: Path, workers: int | None) -> None:
     """Run stages in order; all of them where none is named.
 
@@ -146,7 +107,7 @@ def _print_summary(reports: Path) -> None:
 @click.option("--val", type=_FRACTION, default=0.1, show_default=True, help="Share of people, with --manifest.")
 @click.option("--test", type=_FRACTION, default=0.1, show_default=True, help="Share of people, with --manifest.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder to write to.")
-@_exit_codes
+@exit_codes
 def demo(
     people: int,
     photos: int | None,
@@ -183,13 +144,13 @@ def demo(
     )
 
 
-@main.group(cls=_Group)
+@main.group(cls=Group)
 def weights() -> None:
     """Find, fetch and verify the weight files of the networks."""
 
 
 @weights.command("list")
-@_exit_codes
+@exit_codes
 def weights_list() -> None:
     """Every registered file: what uses it, its licence, and whether a verified copy is here."""
     from manifests import weights as registry
@@ -201,7 +162,7 @@ def weights_list() -> None:
 
 @weights.command("fetch")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@_exit_codes
+@exit_codes
 def weights_fetch(names: tuple[str, ...]) -> None:
     """Fetch and verify weight files; all of them where none is named."""
     from manifests import weights as registry
@@ -219,7 +180,7 @@ def weights_fetch(names: tuple[str, ...]) -> None:
 
 
 @weights.command("verify")
-@_exit_codes
+@exit_codes
 def weights_verify() -> None:
     """Check every file that is here against its sha256; exit code 3 where one differs."""
     from manifests import weights as registry
@@ -236,7 +197,7 @@ def weights_verify() -> None:
 
 @weights.command("path")
 @click.argument("name")
-@_exit_codes
+@exit_codes
 def weights_path(name: str) -> None:
     """Print where a verified weight file lies."""
     from manifests import weights as registry
@@ -246,7 +207,7 @@ def weights_path(name: str) -> None:
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@_exit_codes
+@exit_codes
 def identities(files: tuple[Path, ...]) -> None:
     """Count the people of VoxCeleb metadata files, names in several of them merged (the paper counts 7,363)."""
     from pipeline.identities import figures, load
@@ -260,7 +221,7 @@ def identities(files: tuple[Path, ...]) -> None:
 @click.option("--metadata", multiple=True, required=True, type=_FILE, help="Who should be there; may be repeated.")
 @click.option("--utterances", multiple=True, type=_FILE, help="A VoxCeleb list of utterances; may be repeated.")
 @click.option("--layout", type=click.Choice(["auto", "voxceleb", "folder"]), default="auto", show_default=True)
-@_exit_codes
+@exit_codes
 def check_audio(root: Path, metadata: tuple[Path, ...], utterances: tuple[Path, ...], layout: "Layout") -> None:
     """Compare a folder of recordings with the metadata before days of work; exit code 3 where something is missing."""
     from manifests.errors import DataError
@@ -282,7 +243,7 @@ def check_audio(root: Path, metadata: tuple[Path, ...], utterances: tuple[Path, 
 @_params
 @click.option("--out", type=_FOLDER, help="Folder for the sheets; default: review_sheets in the data folder.")
 @click.option("--reviewer", default="reviewer", show_default=True, help="Name written into the prepared decisions.")
-@_exit_codes
+@exit_codes
 def review_export(params_file: Path, out: Path | None, reviewer: str) -> None:
     """Write a contact sheet per person, to open from disk, with the decisions prepared."""
     from pipeline import settings
@@ -301,7 +262,7 @@ def review_export(params_file: Path, out: Path | None, reviewer: str) -> None:
 @click.option("--sha256", help="Of the source bytes.")
 @click.option("--list", "removals", type=_FILE, help="The list; default: `crawl.removals` of the settings file.")
 @_params
-@_exit_codes
+@exit_codes
 def remove(person: str | None, url: str | None, sha256: str | None, removals: Path | None, params_file: Path) -> None:
     """Put somebody or something on the list of what must never come back; then run the pipeline again.
 
@@ -346,7 +307,7 @@ def _canonical(url: str) -> str:
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--hold-out/--use-all", default=True, show_default=True, help="Keep a third to measure, a sixth to tune.")
-@_exit_codes
+@exit_codes
 def train_segmenter(
     out: Path,
     folders: tuple[Path, ...],
@@ -378,7 +339,7 @@ def train_segmenter(
     train(chosen, lambda measured: click.echo(json.dumps(measured)))
 
 
-@main.group(cls=_Group)
+@main.group(cls=Group)
 def bench() -> None:
     """Measure how right the stages are."""
 
@@ -389,7 +350,7 @@ def bench() -> None:
 )
 @click.option("--only", multiple=True, metavar="MEASURE", help="A part of the table; may be repeated.")
 @click.option("--format", "form", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
-@_exit_codes
+@exit_codes
 def accuracy(data: Path, only: tuple[str, ...], form: str) -> None:
     """Measure every stage on real people: figures with intervals, beside what they should be."""
     from pipeline import engine
@@ -412,7 +373,7 @@ def accuracy(data: Path, only: tuple[str, ...], form: str) -> None:
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@_exit_codes
+@exit_codes
 def validate(files: tuple[Path, ...]) -> None:
     """Check tables against their schema and the manifest against its shards; all faults at once."""
     from manifests.errors import DataError
@@ -429,7 +390,7 @@ def validate(files: tuple[Path, ...]) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 @_params
-@_exit_codes
+@exit_codes
 def stats(as_json: bool, params_file: Path) -> None:
     """Print the statistics of the last run: Table 1, the yield of each stage, where to look next."""
     import json

@@ -1,0 +1,127 @@
+"""The `models` command: a thin wrapper, one function per verb; torch waits until a verb needs it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from manifests.command import Group, exit_codes
+from manifests.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.train import Options
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_PATH = click.Path(path_type=Path)
+_COUNT = click.IntRange(min=0)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="hq-vox")
+def main() -> None:
+    """Train voice-to-face systems on a manifest, score them, make faces with them.
+
+    Exit codes: 0 done; 1 a defect of ours; 2 usage or settings; 3 data; 4 something missing that a named command
+    provides.
+    """
+
+
+_device = click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Default: a GPU where there is one.")
+_manifest = click.option("--manifest", type=_FILE, required=True, help="hq_voxceleb.parquet, beside its shards.")
+
+
+def _chosen(device: str | None) -> "torch.device":
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch sees no GPU here; leave the option out, or say --device cpu")
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+@main.command("list")
+@exit_codes
+def list_experiments() -> None:
+    """Every experiment: what it reproduces, where its settings come from, millions of parameters."""
+    from models.experiments import EXPERIMENTS, parameters
+
+    for one in EXPERIMENTS:
+        sizes = "  ".join(f"{name} {count:,}" for name, count in parameters(one).items())
+        click.echo(f"{one.name:<26} {one.reproduces}  [{one.source}]\n{'':<26} {sizes}")
+
+
+def _training(command: F) -> F:
+    """The options of the verbs that train."""
+    options = (
+        _manifest,
+        click.option("--out", type=_FOLDER, required=True, help="Folder of the run; an existing one is gone on with."),
+        _device,
+        click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable."),
+        click.option("--seed", type=_COUNT, default=0, show_default=True),
+        click.option("--until", metavar="PHASE", help="Train no further than this phase."),
+        click.option("--start", type=_PATH, help="Run or checkpoint whose networks to begin with, by name."),
+        click.option("--save-every", type=_COUNT, default=500, show_default=True, help="Iterations; 0: at phase ends."),
+        click.option("--validate-every", type=_COUNT, default=1000, show_default=True, help="Iterations; 0: never."),
+        click.option("--validation-judge", metavar="JUDGE", help="Face network of validation; default: the loss's."),
+        click.option("--report-every", type=_COUNT, default=50, show_default=True, help="Iterations."),
+        click.option("--average", type=click.FloatRange(0, 1), default=0.0, help="Decay of averaged weights; 0: none."),
+        click.option("--kept-gb", type=float, default=4.0, show_default=True, help="Of real faces' states, kept."),
+        click.option("--max-skipped", type=_COUNT, default=20, show_default=True, help="Iterations not finite."),
+        click.option("--autocast/--no-autocast", default=True, help="bfloat16 on a GPU.", show_default=True),
+        click.option("--compile/--no-compile", default=True, help="torch.compile on a GPU.", show_default=True),
+        click.option("--track", "trackers", multiple=True, type=click.Choice(["tensorboard", "dvclive"])),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _train(experiment: str, out: Path, manifest: Path, assignments: tuple[str, ...], options: "Options") -> None:
+    from models.config import changed
+    from models.experiments import find
+    from models.train import train
+
+    one = find(experiment)
+    click.echo(train(out, manifest, one, changed(one, assignments), options))
+
+
+def _options(device: str | None, kept_gb: float, given: dict[str, Any]) -> "Options":
+    from models.train import Options
+
+    return Options(device=_chosen(device), kept_bytes=round(kept_gb * 2**30), **given)
+
+
+@main.command()
+@click.option("--experiment", required=True, metavar="NAME", help="As `models list` names it.")
+@_training
+@exit_codes
+def train(
+    experiment: str, manifest: Path, out: Path, device: str | None, assignments: tuple[str, ...], kept_gb: float,
+    **given: Any,
+) -> None:  # fmt: skip
+    """Train an experiment; the same command goes on where a stopped run was.
+
+    Under torchrun, several processes share each batch.
+    """
+    _train(experiment, out, manifest, assignments, _options(device, kept_gb, given))
+
+
+@main.command("pretrain-voice")
+@click.option("--experiment", default="speaker", show_default=True, metavar="NAME", help="speaker or speaker-small.")
+@_training
+@exit_codes
+def pretrain_voice(
+    experiment: str, manifest: Path, out: Path, device: str | None, assignments: tuple[str, ...], kept_gb: float,
+    **given: Any,
+) -> None:  # fmt: skip
+    """Train the speaker encoder that voice2face freezes; then `models train --start` its folder."""
+    _train(experiment, out, manifest, assignments, _options(device, kept_gb, given))
+
+
+if __name__ == "__main__":
+    main()
