@@ -9,7 +9,10 @@ from torch import Tensor
 
 from models.face_net import SIDE, WINDOW
 
-_SMALLEST, _LARGEST = 20, 80  # pixels that a frame is reduced to; a face of the smallest is 7 pixels between the eyes' ends
+_SMALLEST, _LARGEST = (
+    20,
+    80,
+)  # pixels that a frame is reduced to; a face of the smallest is 7 pixels between the eyes' ends
 
 
 def seen(frames: Tensor, noise: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ from manifests.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
+    from models.evaluate import Protocol
     from models.train import Options
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -121,6 +122,57 @@ def pretrain_voice(
 ) -> None:  # fmt: skip
     """Train the speaker encoder that voice2face freezes; then `models train --start` its folder."""
     _train(experiment, out, manifest, assignments, _options(device, kept_gb, given))
+
+
+@main.command()
+@click.option("--checkpoint", type=_PATH, required=True, help="A checkpoint, or the folder of a run (its last one).")
+@_manifest
+@click.option("--split", default="test", show_default=True, type=click.Choice(["train", "val", "test"]))
+@click.option("--judge", metavar="JUDGE", help="Face network that scores: dlib, facenet, or a file of pretrain-face.")
+@click.option("--protocol", default="default", show_default=True, type=click.Choice(["default", "authors"]))
+@click.option("--runs", type=click.IntRange(min=1), default=10, show_default=True, help="Draws of the voices.")
+@click.option("--seed", type=_COUNT, default=0, show_default=True)
+@click.option("--out", type=_FOLDER, help="Default: the checkpoint's folder.")
+@_device
+@exit_codes
+def evaluate(
+    checkpoint: Path, manifest: Path, split: str, judge: str | None, protocol: "Protocol", runs: int, seed: int,
+    out: Path | None, device: str | None,
+) -> None:  # fmt: skip
+    """Score a checkpoint on people it never saw: JSON, a table beside the paper's, a contact sheet."""
+    from models import evaluate as scoring
+    from models import judges
+    from models.state import load_model
+
+    chosen = _chosen(device)
+    model = load_model(checkpoint, chosen)
+    plan = scoring.Plan(split=split, protocol=protocol, runs=runs, seed=seed)
+    network = judges.load(judge or scoring.default_judge(model, protocol), chosen)
+    folder = out or (checkpoint if checkpoint.is_dir() else checkpoint.parent)
+    report, shown = scoring.evaluate(model, manifest, network, plan, folder.parent / "packed")
+    paths = scoring.write(folder, report, shown)
+    click.echo(paths[1].read_text(encoding="utf-8"))
+    for path in paths:
+        click.echo(path)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=_PATH)
+@exit_codes
+def compare(runs: tuple[Path, ...]) -> None:
+    """Print evaluations side by side; RUNS are folders of runs, or the JSON files in them.
+
+    Numbers of different judges, data or protocols stand in different tables.
+    """
+    import json
+
+    from manifests.errors import Missing
+    from models import tables
+
+    files = [file for run in runs for file in (sorted(run.glob("evaluation-*.json")) if run.is_dir() else [run])]
+    if not files:
+        raise Missing(f"no evaluation in {', '.join(map(str, runs))}: `models evaluate --checkpoint RUN` makes one")
+    click.echo(tables.markdown([json.loads(file.read_text(encoding="utf-8")) for file in files]))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from manifests import weights
 from manifests.errors import UsageError
 from models import dlib_net, face_net, facenet
-from models.folding import fold
+from models.published import fold
 from pipeline.geometry import PUPIL_DISTANCE, PUPILS_Y
 
 Prepare = Callable[[Tensor], Tensor]
@@ -97,7 +97,7 @@ def own(network: face_net.OwnNet, name: str, digest: str, device: torch.device) 
 def _judge(name: str, digest: str, network: nn.Module, prepare: Prepare, device: torch.device) -> Judge:
     """Frozen, without batch norms, channels last: the fastest form on a CPU and on a GPU."""
     fold(network)
-    network.requires_grad_(False).to(device, memory_format=torch.channels_last)
+    network.requires_grad_(False).to(device).to(memory_format=torch.channels_last)
     return Judge(name, digest, network, prepare, device)
 
 

@@ -158,8 +158,8 @@ def _start(settings: Settings, people: int, device: torch.device) -> State:
         torch.manual_seed(settings.seed)
         network = OwnNet(Shape(settings.width, settings.embedding))
         head = Head(settings.embedding, people, settings.scale, settings.margin)
-    networks: dict[str, nn.Module] = {"face": network.to(device, memory_format=torch.channels_last), "head": head}
-    head.to(device)
+    networks: dict[str, nn.Module] = {"face": network.to(device).to(memory_format=torch.channels_last)}
+    networks["head"] = head.to(device)
     weights = [weight for each in networks.values() for weight in each.parameters()]
     optimiser = torch.optim.AdamW(weights, settings.rate, weight_decay=settings.weight_decay)
     return State(networks, {"all": optimiser})

@@ -100,8 +100,7 @@ class Reporter:
         folder = self._out / "samples"
         folder.mkdir(exist_ok=True)
         path = folder / f"{phase.name}-{iteration:07d}.png"
-        rows = [torch.cat(list(row), dim=2) for row in shown]
-        Image.fromarray(_bytes(torch.cat(rows, dim=1))).save(path)
+        save_grid(path, shown)
         for tracker in self._trackers:
             tracker.scalars({f"{phase.name}/val/{name}": value for name, value in measured.items()}, iteration)
             tracker.picture(f"{phase.name}/faces", path, iteration)
@@ -116,6 +115,12 @@ class Reporter:
             line = {"phase": phase.name, "phase_number": number, "iteration": iteration, **told}
             with (self._out / LOG).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
+
+
+def save_grid(path: Path, faces: Tensor) -> None:
+    """Write (rows, columns, 3, S, S) faces in 0..1 as one picture."""
+    rows = [torch.cat(list(row), dim=2) for row in faces]
+    Image.fromarray(_bytes(torch.cat(rows, dim=1))).save(path)
 
 
 def _bytes(image: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:

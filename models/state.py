@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from manifests.errors import DataError, Missing
 from manifests.settings import build
-from models.system import SYSTEMS, System, load
+from models.system import SYSTEMS, Phase, System, load
 
 _KEY = "hqvox"
 _FORMAT = 1
@@ -48,6 +48,7 @@ class Model:
     networks: dict[str, nn.Module]  # in eval mode; the moving average where the run kept one
     facts: dict[str, Any]  # experiment, settings, front end, data, judge of the loss, place in the run
     sha256: str  # of the checkpoint
+    fusing: Phase | None  # the phase that taught it to hear several windows at once, if it came so far
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -148,7 +149,14 @@ def load_model(path: Path, device: torch.device) -> Model:
         network.to(device).eval().requires_grad_(False)
     with file.open("rb") as stream:
         digest = sha256(stream.read()).hexdigest()
-    return Model(system, settings, networks, facts, digest)
+    reached = system.phases(settings)[: _phases_begun(facts)]
+    fusing = next((phase for phase in reached if phase.kind == "windows"), None)
+    return Model(system, settings, networks, facts, digest, fusing)
+
+
+def _phases_begun(facts: Mapping[str, Any]) -> int:
+    place = facts["place"]
+    return int(place["phase"]) + int(place["iteration"] > 0)
 
 
 def settings_of(settings: Any) -> dict[str, Any]:

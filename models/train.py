@@ -337,5 +337,6 @@ def _validate(run: _Run, phase: Phase, validation: Validation, reporter: Reporte
         if better > now.best.get(f"{phase.name}/{name}", -math.inf):
             now.best[f"{phase.name}/{name}"] = better
             kind = "average" if now.average else "network"
-            facts = {**run.facts, "chosen_by": name, "at": {"phase": phase.name, "iteration": now.iteration}}
+            place = {"phase": now.phase, "iteration": now.iteration}
+            facts = {**run.facts, "chosen_by": name, "place": place}
             state.write(run.out / f"best-{name}.safetensors", state.weights(networks, kind), facts)

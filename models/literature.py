@@ -1,0 +1,43 @@
+"""The papers' figures, to print beside ours: never a target to the digit, since data and judge differ."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A row of a paper's table; recall in per cent, in galleries of 100."""
+
+    experiment: str  # ours of the same settings
+    table: str  # of the SF2F paper
+    seconds: float  # of speech
+    fused: bool
+    cosine: float
+    l1: float
+    recall: tuple[float, float, float, float]  # at 1, 2, 5, 10
+    vfs: float
+    vfs_spread: float | None = None
+
+
+_FULL = (5.0, True, 0.317, 17.91, (5.75, 9.32, 20.36, 36.65), 19.49, 0.59)
+
+PUBLISHED = (
+    Published("voice2face-sf2f", "3", 1.25, False, 0.202, 23.46, (1.77, 3.55, 14.60, 20.33), 15.47, 0.67),
+    Published("voice2face-sf2f", "3", 5.0, False, 0.205, 23.17, (1.64, 3.64, 15.12, 20.82), 15.68, 0.64),
+    Published("sf2f-64", "3", 1.25, False, 0.304, 19.22, (5.32, 8.10, 19.27, 32.80), 18.59, 0.87),
+    Published("sf2f-64", "3", 5.0, False, 0.294, 18.51, (4.11, 8.38, 19.43, 33.97), 18.54, 1.02),
+    Published("sf2f-64", "3", *_FULL),
+    Published("sf2f-64-paper", "3", *_FULL),
+    Published("sf2f-64-0.5-1s", "4", 1.25, False, 0.230, 21.85, (4.67, 8.38, 15.40, 26.05), 18.17, 0.75),
+    Published("sf2f-64-1-1.5s", "4", 1.25, False, 0.296, 18.51, (5.02, 8.60, 19.43, 32.25), 18.53, 0.72),
+    Published("sf2f-64-1.5-3s", "4", 1.25, False, 0.294, 18.79, (4.96, 8.78, 18.59, 29.88), 18.67, 1.72),
+    Published("sf2f-64-3-6s", "4", 1.25, False, 0.274, 19.21, (4.33, 8.43, 17.10, 30.14), 18.05, 1.14),
+    Published("sf2f-64-6-10s", "4", 1.25, False, 0.227, 21.92, (3.34, 6.58, 14.73, 26.92), 18.40, 2.03),
+    Published("sf2f-128", "5", 5.0, True, 0.278, 18.54, (5.02, 8.60, 19.43, 32.25), 18.53, 1.75),
+    Published("sf2f-128-multi", "5", 5.0, True, 0.313, 17.46, (6.10, 9.25, 18.77, 35.38), 20.10, 0.47),
+    Published("sf2f-64-no-l1", "7", 5.0, True, 0.310, 21.74, (3.47, 7.26, 18.36, 31.56), 16.84),
+    Published("sf2f-64-no-gan", "7", 5.0, True, 0.298, 20.97, (3.23, 8.70, 16.73, 32.36), 18.51),
+    Published("sf2f-64-no-identity", "7", 5.0, True, 0.310, 18.13, (5.24, 8.45, 17.30, 34.28), 19.16),
+    Published("sf2f-64-no-perceptual", "7", 5.0, True, 0.236, 18.22, (2.73, 5.23, 15.39, 26.37), 18.44),
+    Published("sf2f-64-baseline-encoder", "7", 5.0, True, 0.309, 18.47, (5.54, 9.26, 19.18, 34.75), 18.89),
+    Published("sf2f-64-baseline-decoder", "7", 5.0, True, 0.311, 18.52, (4.32, 8.56, 19.47, 34.25), 18.46),
+)
