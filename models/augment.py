@@ -16,7 +16,7 @@ _SMALLEST, _LARGEST = (
 
 
 def seen(frames: Tensor, noise: torch.Generator) -> Tensor:
-    """Windows (B, 3, 64, 64) of frames (B, 3, S, S) in 0..1, each with a draw of its own; half of them blurred."""
+    """Windows (B, 3, 48, 48) of frames (B, 3, S, S) in 0..1, each with a draw of its own; half of them blurred."""
     half = len(frames) // 2
     side = int(torch.randint(_SMALLEST, _LARGEST + 1, (), generator=noise))
     soft = F.interpolate(frames[:half], size=(side, side), mode="bilinear", antialias=True)

@@ -175,5 +175,41 @@ def compare(runs: tuple[Path, ...]) -> None:
     click.echo(tables.markdown([json.loads(file.read_text(encoding="utf-8")) for file in files]))
 
 
+@main.command()
+@click.argument("recordings", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--checkpoint", type=_PATH, required=True, help="A checkpoint, or the folder of a run (its last one).")
+@click.option("--out", type=_FOLDER, required=True, help="A folder per recording is made in it.")
+@_device
+@exit_codes
+def generate(recordings: tuple[Path, ...], checkpoint: Path, out: Path, device: str | None) -> None:
+    """Make faces for recordings of any format: one per window of 1.25 s, and one for all of it."""
+    from manifests.errors import DataError
+    from models import generate as making
+    from models.state import load_model
+
+    chosen = _chosen(device)
+    failed = []
+    for path, made in making.generate(load_model(checkpoint, chosen), recordings, out, chosen):
+        if isinstance(made, DataError):
+            failed.append(str(made))
+        else:
+            click.echo(f"{path.name!r}: {made}")
+    if failed:
+        raise DataError("\n".join([f"{len(failed)} of {len(recordings)} recordings gave no face:", *failed]))
+
+
+@main.command()
+@click.option("--checkpoint", type=_PATH, required=True, help="A checkpoint, or the folder of a run (its last one).")
+@click.option("--onnx", type=_FILE, required=True, help="The file to write.")
+@exit_codes
+def export(checkpoint: Path, onnx: Path) -> None:
+    """Write a trained system as ONNX, log-mel in, face out, checked against torch."""
+    from models import export as exporting
+    from models.state import load_model
+
+    worst = exporting.export(load_model(checkpoint, _chosen("cpu")), onnx)
+    click.echo(f"{onnx}: differs from torch by at most {worst:.1e}")
+
+
 if __name__ == "__main__":
     main()

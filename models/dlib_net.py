@@ -26,7 +26,10 @@ _VERSION = 2  # of dlib's tensors
 
 
 class DlibResNet(nn.Module):
-    """The network; 5,614,592 parameters, dlib's scale-and-shift layers folded into the convolutions before them."""
+    """The network; 5,607,488 parameters.
+
+    dlib counts 5,614,592: here its scale-and-shift layers are folded into the convolutions before them.
+    """
 
     mean: Tensor
 

@@ -15,7 +15,7 @@ from manifests.errors import DataError, Missing
 from manifests.settings import Positive, build
 from models import state
 
-SIDE = 64  # pixels of what the network takes
+SIDE = 48  # pixels of what the network takes: more than a face has in a picture of 64
 WINDOW = (0.2, 0.22, 0.8, 0.82)  # left, top, right, bottom of the data set's frame: hairline to chin
 KIND = "own face network"  # in the facts of its files
 _CONVOLUTIONS = (1, 1, 2, 2)  # of each stage
@@ -51,16 +51,16 @@ class OwnNet(nn.Module):
         )
 
     def forward(self, face: Tensor) -> Tensor:
-        """Unit embeddings (B, E) of windows (B, 3, 64, 64), RGB in 0..1."""
+        """Unit embeddings (B, E) of windows (B, 3, 48, 48), RGB in 0..1."""
         return self.states(face)[-1]
 
     def states(self, face: Tensor) -> list[Tensor]:
-        """The stages of 32, 16 and 8 pixels before their pool, and the unit embedding: shallow to deep."""
+        """The stages of 24, 12 and 6 pixels before their pool, and the unit embedding: shallow to deep."""
         if face.shape[-3:] != (3, SIDE, SIDE):
             raise ValueError(f"faces are {tuple(face.shape)}: expected (B, 3, {SIDE}, {SIDE})")
         x, found = 2 * face - 1, []
         for stage in self.stages:
-            x = stage(x)  # 64, 32, 16, 8 pixels
+            x = stage(x)  # 48, 24, 12, 6 pixels
             found.append(x)
             x = F.max_pool2d(x, 2)
         return [*found[1:], F.normalize(self.embedding(x.flatten(1)).float())]

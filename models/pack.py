@@ -44,6 +44,7 @@ class Packed:
     left_out: dict[str, int]  # people without one of the halves, by what they lack
     arrays: dict[str, NDArray[Any]]  # mapped from disk, read-only
     digest: str  # of the manifest's rows
+    vad: str  # voice activity detection that the mels were cut by
 
 
 def pack(manifest: Path, split: str, profile: str, side: int, cache: Path) -> Packed:
@@ -63,7 +64,7 @@ def pack(manifest: Path, split: str, profile: str, side: int, cache: Path) -> Pa
     arrays = {n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in _ARRAYS}
     mels = np.memmap(folder / "mels.f16", "<f2", "r").reshape(-1, PROFILES[profile].bands)
     people, genders = tuple(facts["people"]), tuple(facts["genders"])
-    return Packed(split, profile, people, genders, facts["left_out"], arrays | {"mels": mels}, digest)
+    return Packed(split, profile, people, genders, facts["left_out"], arrays | {"mels": mels}, digest, facts["vad"])
 
 
 def _write(manifest: Path, split: str, profile: str, side: int, folder: Path) -> None:
@@ -83,6 +84,7 @@ def _write(manifest: Path, split: str, profile: str, side: int, folder: Path) ->
     faces, clips = ([row for row in by_kind[kind] if row["identity_id"] in numbers] for kind in ("face", "speech"))
     genders = {row["identity_id"]: row["gender"] for row in rows}
     facts = {
+        "vad": _vad(_inside(manifest.parent, clips[0]["shard"]), profile),
         "people": people,
         "genders": [genders[person] for person in people],
         "left_out": {
@@ -108,23 +110,41 @@ def _write(manifest: Path, split: str, profile: str, side: int, folder: Path) ->
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _inside(root: Path, shard: str) -> Path:
+    """The path of a shard that a manifest names; it may not lead out of the manifest's folder."""
+    path = PurePosixPath(shard)
+    if path.is_absolute() or ".." in path.parts:
+        raise DataError(f"the manifest points to shard {shard!r}: expected a path below its own folder")
+    return root / path
+
+
+def _vad(shard: Path, profile: str) -> str:
+    """The voice activity detection of a front end, as the stage recorded it."""
+    settings = table.provenance(shard).get("settings", {})
+    by_profile = dict(zip(settings.get("profiles", ()), settings.get("vads", ()), strict=False))
+    if profile not in by_profile:
+        raise Missing(
+            f"{shard} was made without front end {profile}, which this experiment needs: add it to `voices.profiles` "
+            "(and its VAD to `voices.vads`) in params.yaml, then `pipeline run voices manifest`"
+        )
+    return str(by_profile[profile])
+
+
 def _payload(root: Path, rows: Sequence[Row], column: str) -> Iterator[tuple[int, bytes]]:
     """(place in `rows`, bytes) of a payload column, shard by shard."""
     places = {row["row_id"]: place for place, row in enumerate(rows)}
     for shard in sorted({row["shard"] for row in rows}):
-        path = PurePosixPath(shard)
-        if path.is_absolute() or ".." in path.parts:
-            raise DataError(f"the manifest points to shard {shard!r}: expected a path below its own folder")
+        path = _inside(root, shard)
         wanted = [row["row_id"] for row in rows if row["shard"] == shard]
         found = 0
-        for row_id, values in table.read_payload(root / path, [column], wanted):
+        for row_id, values in table.read_payload(path, [column], wanted):
             found += 1
             if values[column] is None:
-                raise DataError(f"{root / path}: row {row_id} has no {column}")
+                raise DataError(f"{path}: row {row_id} has no {column}")
             yield places[row_id], values[column]
         if found != len(wanted):
             raise DataError(
-                f"{root / path} holds {found} of the {len(wanted)} rows that the manifest names: run `pipeline "
+                f"{path} holds {found} of the {len(wanted)} rows that the manifest names: run `pipeline "
                 "validate` on the manifest, then `pipeline run`"
             )
 
@@ -159,7 +179,7 @@ def _write_mels(root: Path, rows: Sequence[Row], profile: str, folder: Path) -> 
     mean, deviation = np.empty((2, len(rows), bands), np.float32)
     written = 0
     with (folder / "mels.f16").open("wb") as out:
-        for place, data in _mels(root, rows, profile):
+        for place, data in _payload(root, rows, column):
             mel = np.frombuffer(data, "<f2").reshape(-1, bands)
             row_id = rows[place]["row_id"]
             if len(mel) < _SHORTEST:
@@ -176,16 +196,3 @@ def _write_mels(root: Path, rows: Sequence[Row], profile: str, folder: Path) -> 
             written += len(mel)
     for name, array in (("clip_start", start), ("clip_frames", frames), ("clip_mean", mean), ("clip_std", deviation)):
         np.save(folder / f"{name}.npy", array)
-
-
-def _mels(root: Path, rows: Sequence[Row], profile: str) -> Iterator[tuple[int, bytes]]:
-    column = mel_column(profile).name
-    try:
-        yield from _payload(root, rows, column)
-    except DataError as error:
-        if f"no column {column}" not in str(error):
-            raise
-        raise Missing(
-            f"the manifest's recordings have no {column}, which this experiment needs: add {profile} to "
-            "`voices.profiles` (and a VAD for it to `voices.vads`) in params.yaml, then `pipeline run voices manifest`"
-        ) from error

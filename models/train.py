@@ -151,6 +151,7 @@ def _facts(
         "seed": options.seed,
         "average": options.average,
         "front_end": packed.profile,
+        "vad": packed.vad,
         "n_identities": len(packed.people),
         "manifest": packed.digest,
         "loss_judge": judge,

@@ -54,7 +54,8 @@ def write_manifest(out: Path, recipe: Recipe, workers: int = 1) -> Path:
 
 
 def _provenance(recipe: Recipe) -> dict[str, Any]:
-    return {"stage": "world", "settings": asdict(recipe)}
+    heard = {"profiles": list(_PROFILES), "vads": list(_PROFILES.values())}
+    return {"stage": "world", "settings": asdict(recipe) | heard}
 
 
 def _write_bucket(out: Path, recipe: Recipe, bucket: int) -> list[Row]:
