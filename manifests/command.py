@@ -21,10 +21,12 @@ def exit_codes(command: Callable[P, T]) -> Callable[P, T]:
         try:
             return command(*args, **kwargs)
         except HqvoxError as error:
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: {_printable(error)}", err=True)
             sys.exit(error.exit_code)
         except OSError as error:
-            click.echo(f"error: {error}. Check that the place exists, is not full and may be written to", err=True)
+            click.echo(
+                f"error: {_printable(error)}. Check that the place exists, is not full and may be written to", err=True
+            )
             sys.exit(3)
         except ImportError as error:
             if error.name and error.name.split(".")[0] in ("manifests", "models", "pipeline", "stages"):
@@ -38,6 +40,11 @@ def exit_codes(command: Callable[P, T]) -> Callable[P, T]:
             sys.exit(4)
 
     return wrapped
+
+
+def _printable(error: Exception) -> str:
+    """An error's words, without the control characters by which a name in them could steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(error))
 
 
 class Group(click.Group):

@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +103,7 @@ def write_table(path: Path, table: Table, rows: Sequence[Row], provenance: Mappi
     }
     arrow = arrow.replace_schema_metadata(footer)
     plain = [name for name in table.names if name not in payload]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with _replacing(path) as temporary:
         pq.write_table(
             arrow,
             temporary,
@@ -117,11 +117,34 @@ def write_table(path: Path, table: Table, rows: Sequence[Row], provenance: Mappi
         written = pq.read_metadata(temporary).num_rows
         if written != len(rows):
             raise OSError(f"{temporary}: {written} rows on disk, {len(rows)} given")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A name beside `path`: what is written there takes its place in one step, or leaves it as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+    for left_over in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        pid = left_over.name.split(".")[-2]
+        if pid.isdecimal() and not _is_alive(int(pid)):  # its writer was killed
+            left_over.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # somebody else's, or no number of ours
+        return True
+    return True
 
 
 def _sync(path: Path) -> None:
@@ -134,14 +157,8 @@ def _sync(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with _replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        _sync(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_drops(path: Path, drops: Sequence[Row], provenance: Mapping[str, Any]) -> None:
@@ -152,7 +169,7 @@ def write_drops(path: Path, drops: Sequence[Row], provenance: Mapping[str, Any])
 def _open(path: Path) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
-        assert file.schema_arrow is not None  # decoded here, so that a damaged one is found here
+        _ = file.schema_arrow  # decoded here, so that a damaged one is found here
     except FileNotFoundError as error:
         raise Missing(f"no file {path}: run the stage that writes it") from error
     except PermissionError as error:

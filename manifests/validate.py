@@ -184,9 +184,9 @@ def _rows_in_shard(shard: str, rows: list[dict[str, Any]], folder: Path) -> Iter
         yield from (fault(row, "shard", f"no file {shard}", "a shard beside the manifest") for row in rows)
         return
     try:
-        present = pq.read_schema(folder / pure).names
         there = read_table(folder / pure, _MUST_AGREE)
-    except (HqvoxError, pa.ArrowInvalid) as error:
+        present = pq.read_schema(folder / pure).names
+    except HqvoxError as error:
         yield fault(rows[0], "shard", str(error), "a whole shard written by `pipeline`")
         return
     first_of_kind = {row["kind"]: row for row in reversed(rows)}

@@ -53,13 +53,19 @@ def cache_folder() -> Path:
 
 
 def offline_folder() -> Path | None:
-    """The folder that HQVOX_WEIGHTS names, looked in before anything else. Raises UsageError if it is absent."""
+    """The folder that HQVOX_WEIGHTS names, looked in before anything else.
+
+    Raises UsageError if it is absent or holds no registered file.
+    """
     named = os.environ.get("HQVOX_WEIGHTS")
     if not named:
         return None
     folder = Path(named)
     if not folder.is_dir():
         raise UsageError(f"HQVOX_WEIGHTS={named} is no folder; correct it or unset it")
+    if not any((folder / one.file).is_file() for one in entries()):
+        names = ", ".join(sorted(one.file for one in entries()))
+        raise UsageError(f"HQVOX_WEIGHTS={named} holds none of the registered files ({names}); correct it or unset it")
     return folder
 
 

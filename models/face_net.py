@@ -6,13 +6,14 @@ VGG-Face cannot be had.
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch.nn.functional as F
+from annotated_types import Interval
 from torch import Tensor, nn
 
 from manifests.errors import DataError, Missing
-from manifests.settings import Positive, build
+from manifests.settings import build
 from models import state
 
 SIDE = 48  # pixels of what the network takes: more than a face has in a picture of 64
@@ -21,14 +22,15 @@ KIND = "own face network"  # in the facts of its files
 _CONVOLUTIONS = (1, 1, 2, 2)  # of each stage
 
 Half = Literal["a", "b"]
+Size = Annotated[int, Interval(ge=1, le=4096)]  # a file from outside must not ask for all memory
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Sizes of the network."""
 
-    width: Positive = 32  # channels of the first stage; each further stage has twice as many
-    embedding: Positive = 256
+    width: Size = 32  # channels of the first stage; each further stage has twice as many
+    embedding: Size = 256
 
 
 class OwnNet(nn.Module):

@@ -150,7 +150,7 @@ class _TensorBoard:
 class _DvcLive:
     def __init__(self, out: Path) -> None:
         try:
-            from dvclive import Live
+            from dvclive.live import Live
         except ImportError as error:
             raise Missing(f"DVCLive is not installed: {_INSTALL}") from error
         self._live = Live(str(out / "dvclive"), resume=True, save_dvc_exp=False, dvcyaml=None)
@@ -159,13 +159,13 @@ class _DvcLive:
         self._live.step = iteration
         for name, value in values.items():
             self._live.log_metric(name, value)
-        self._live.make_summary()
+        self._live.make_summary()  # type: ignore[no-untyped-call]
 
     def picture(self, name: str, path: Path, iteration: int) -> None:
         self._live.log_image(f"{name.replace('/', '-')}-{iteration}.png", path)
 
     def close(self) -> None:
-        self._live.end()
+        self._live.end()  # type: ignore[no-untyped-call]
 
 
 _TRACKERS: dict[str, type[_TensorBoard | _DvcLive]] = {"tensorboard": _TensorBoard, "dvclive": _DvcLive}

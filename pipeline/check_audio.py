@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.identities import Identities
+from pipeline.names import clean
 from pipeline.recordings import Found
 
 _UTTERANCE = re.compile(r"[^\s/]+/[^\s/]+/[^\s/]+\.\w+")  # speaker/video/utterance.suffix
@@ -85,7 +86,7 @@ def table(check: AudioCheck) -> str:
         ("in no folder", check.homeless),
     ):
         lines.append(f"{title:<20} {len(names)}")
-        lines += [f"  {name}" for name in names[:_SHOWN]]
+        lines += [f"  {clean(name)}" for name in names[:_SHOWN]]
         if len(names) > _SHOWN:
             lines.append(f"  ... and {len(names) - _SHOWN} more")
     return "\n".join(lines)

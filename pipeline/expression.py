@@ -28,9 +28,9 @@ _CLOSED_MOUTH_OPENING, _LEVEL_CORNER_LIFT = 0.08, -0.04
 _NARROWEST_EYE = 0.01  # in the profile of a face an eye's corners can coincide
 
 # Logistic regression on `evidence`: 264 real faces, 161 of them labelled by eye, classes of both collections weighted
-# alike, standardised, L2 with C = 1. `benchmarks/emotion.py` fits it and prints these numbers and its errors.
-_OFFSET = 5.844
-_SLOPES = (0.208, 0.618, -0.286, -0.7, 0.717, 0.657, 1.607, -8.093, -20.517, -16.829, -44.343)
+# alike, standardised, L2 with C = 1. `stages.accuracy.expressions` fits it and measures its errors.
+OFFSET = 5.844
+SLOPES = (0.208, 0.618, -0.286, -0.7, 0.717, 0.657, 1.607, -8.093, -20.517, -16.829, -44.343)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _beyond(value: float, span: tuple[float, float]) -> float:
 
 def neutrality(probabilities: Sequence[float], found: Features) -> float:
     """How surely a face is neutral, 0..1: the network's probabilities corrected by the landmarks."""
-    total = _OFFSET + sum(a * b for a, b in zip(_SLOPES, evidence(probabilities, found), strict=True))
+    total = OFFSET + sum(a * b for a, b in zip(SLOPES, evidence(probabilities, found), strict=True))
     return 0.5 * (1.0 + tanh(0.5 * total))  # the logistic function, which never overflows in this form
 
 

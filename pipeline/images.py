@@ -73,13 +73,13 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
     image = _open(data, max_pixels)
     try:
         image.load()
-        image = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
         if image.mode in ("I", "I;16", "I;16B", "F"):
             image = _eight_bits(image)
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # convert would copy all the same
     except Exception as error:
         reason = "truncated" if "truncated" in str(error).lower() else "undecodable"
         raise Unreadable(reason, f"{type(error).__name__}: {error}") from error

@@ -28,6 +28,22 @@ _EDGE_SHARE = 0.03  # of the side: what counts as near the outline
 _CUT_OFF = 0.04  # of the matte at both ends: haze is background, almost solid is solid
 
 
+def extended(pixels: Pixels, inside: Mask) -> Pixels:
+    """The picture continued past its border: pixels that are not `inside` repeat the nearest one that is.
+
+    A white frame beside a white shirt misleads the network, the graph cut and the filters alike.
+    """
+    if inside.all() or not inside.any():
+        return pixels
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~inside).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    source = np.zeros(int(nearest.max()) + 1, dtype=np.intp)
+    source[nearest[inside]] = np.flatnonzero(inside)
+    continued: Pixels = pixels.reshape(-1, 3)[source[nearest]]
+    return continued
+
+
 def refine(pixels: Pixels, probability: Matte, face: Mask) -> Matte:
     """Fit the network's soft outline to the edges of the picture.
 

@@ -47,7 +47,7 @@ class StageProgress:
         """Print the line that stays."""
         self._bar.stop()
         seconds = time.monotonic() - self._start
-        again = f", {skipped} shards were up to date" if skipped else ""
+        again = f", {skipped} shard{'s were' if skipped > 1 else ' was'} up to date" if skipped else ""
         self._console.print(
             f"{self._stage:<10} {self._note(given, kept, reasons)} in {seconds:.1f} s{again}",
             highlight=False,
@@ -60,6 +60,11 @@ class StageProgress:
         return f"{kept} of {given} kept, {rate:.0f} rows/s" + (f" ({top})" if top else "")
 
 
+def say(text: str) -> None:
+    """Print one line for people, whatever characters it holds."""
+    Console(file=sys.stderr).print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 class FetchProgress:
     """Says licences and shows the bytes of weight files as they arrive."""
 
@@ -69,7 +74,7 @@ class FetchProgress:
 
     def say(self, text: str) -> None:
         """Print one line."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        say(text)
 
     def advance(self, name: str, done: int, total: int | None) -> None:
         """Rewrite the line of a download, once per megabyte; silent where nobody watches."""

@@ -18,7 +18,7 @@ Plane = NDArray[np.float64]
 
 _COLOUR_PX: Final = 24  # side that colour is measured at: coarse, so that JPEG's chroma noise averages out
 _FACE_PX: Final = 128  # side of the upright face that light is measured on
-_EYES: Final = np.array([[0.3, 0.35], [0.7, 0.35]]) * _FACE_PX  # where its pupils lie
+_EYES: Final = np.array([[0.3, 0.35], [0.7, 0.35]]) * _FACE_PX - 0.5  # where its pupils lie: the midline at an edge
 _PUPILS_PX: Final = float(_EYES[1, 0] - _EYES[0, 0])
 _SHARP_PX: Final = 160  # side of the face box that sharpness is measured on
 
@@ -27,13 +27,14 @@ def colourfulness(pixels: Pixels) -> float:
     """Colour that brightness does not explain, in grey levels: 0 for grey, sepia and any other single tint.
 
     The spread term of Hasler and Suesstrunk (2003), sqrt(var(R - G) + var((R + G) / 2 - B)), after taking out of both
-    opponent channels their quadratic regression on luminance: in a toned picture the tint is a function of it.
+    opponent channels their regression on luminance: in a toned picture the tint is a function of it. Of the fourth
+    degree, since tones clip where they are bright.
     """
     small = warp.resized(pixels, _COLOUR_PX / max(pixels.shape[:2]))
     red, green, blue = np.moveaxis(small.astype(np.float64), -1, 0).reshape(3, -1)
     grey = (0.299 * red + 0.587 * green + 0.114 * blue) / 255.0
     opponent = np.stack([red - green, 0.5 * (red + green) - blue], axis=1)
-    known = np.stack([np.ones_like(grey), grey, grey**2], axis=1)
+    known = np.stack([grey**power for power in range(5)], axis=1)
     explained = known @ np.linalg.lstsq(known, opponent, rcond=None)[0]
     return float(np.sqrt(((opponent - explained) ** 2).mean(axis=0).sum()))
 

@@ -8,17 +8,17 @@ resumes an interrupted run; what no longer belongs to the plan is pruned, so the
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from manifests import table, weights
-from manifests.errors import DataError, UsageError
+from manifests.errors import DataError, HqvoxError, UsageError
 from manifests.settings import build
 from pipeline import engine, settings
-from pipeline.progress import FetchProgress, StageProgress
+from pipeline.progress import FetchProgress, StageProgress, say
 from pipeline.settings import Params
 from pipeline.shard import Outcome, RowTask, ShardTask, run_row_shard, run_shard
 from pipeline.stage import FAILED, Context, RowStage, ShardStage, Stage, TableStage
@@ -68,7 +68,7 @@ def run_stage(stage: Stage, params: Params, workers: int | None = None) -> Summa
     context = Context(params.paths, params.run.buckets)
     processes = workers or params.run.workers or engine.cores()
     section = params.section(stage.name)
-    with _lock(params.paths.data, stage.name):
+    with _alone(params.paths.data, stage.name):
         if isinstance(stage, TableStage):
             chosen = build(stage.settings, section, stage.name)
             metrics = stage.run(chosen, context)
@@ -78,8 +78,8 @@ def run_stage(stage: Stage, params: Params, workers: int | None = None) -> Summa
             summary = _run_rows(stage, section, context, processes)
         else:
             summary = _run_shards(stage, section, context, processes)
-    metrics = {k: v for k, v in asdict(summary).items() if k in ("input", "kept", "reasons")}
-    table.write_text(params.paths.metrics / f"{stage.name}.json", _json(metrics))
+        metrics = {k: v for k, v in asdict(summary).items() if k in ("input", "kept", "reasons")}
+        table.write_text(params.paths.metrics / f"{stage.name}.json", _json(metrics))
     _check_budget(summary, params)
     return summary
 
@@ -88,13 +88,23 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=2, sort_keys=True) + "\n"
 
 
-def _lock(data: Path, stage: str) -> Any:
-    """One run of a stage at a time in a data folder; a second one waits."""
-    from filelock import FileLock
+@contextmanager
+def _alone(data: Path, stage: str) -> Iterator[None]:
+    """One run of a stage at a time in a data folder: a second one says so and waits."""
+    from filelock import FileLock, Timeout
 
     folder = data.parent / ".hqvox" / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{data.name}-{stage}.lock")
+    lock = FileLock(folder / f"{data.name}-{stage}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        say(f"{stage:<10} another run is at this stage in {data}; waiting until it has ended (Ctrl-C gives up)")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _run_rows(stage: RowStage, section: dict[str, Any], context: Context, workers: int) -> Summary:
@@ -148,7 +158,8 @@ def _map(
         progress.finish(given, kept, reasons, skipped)
     _prune(stage, context, {task.shard for task in tasks})
     lost = given - kept - sum(reasons.values())
-    assert lost == 0, f"stage {stage.name}: {given} rows in, {kept} kept, {sum(reasons.values())} dropped"
+    if lost:
+        raise HqvoxError(f"stage {stage.name}: {given} rows in, {lost} neither kept nor dropped; please report this")
     return Summary(stage.name, given, kept, dict(sorted(reasons.items())), skipped, len(tasks))
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from hashlib import sha256
 from importlib import import_module
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import pyarrow as pa
 from manifests import table
 from manifests.errors import DataError, HqvoxError
 from manifests.schema import Column, Table
-from pipeline.stage import FAILED, HOW, Context, Drop, Row, RowStage, ShardStage, failure
+from pipeline.names import clean
+from pipeline.stage import FAILED, HOW, UNREADABLE_FILE, Context, Drop, Row, RowStage, ShardStage, failure
 
 _INPUT_KEY = Column("input_key", pa.string(), "digest of the columns the scores depend on")
+_MAX_DETAIL = 500  # characters of a drop's detail: the words of a decoder may quote the whole file
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,21 @@ def run_row_shard(task: RowTask) -> Outcome:
     source = data / stage.reads.name / task.shard
     table.expect(source, stage.reads)
     scoring_key = table.digest_of(
-        {"stage": stage.name, "version": stage.version, "scoring": asdict(task.scoring), "weights": task.weights}
+        {
+            "stage": stage.name,
+            "version": stage.version,
+            "scoring": asdict(task.scoring),
+            "weights": task.weights,
+            "table": _shape(stage.scores),
+        }
     )
     inputs = {stage.reads.name: table.rows_digest(source)}
     if stage.score_all is not None:
-        inputs[stage.score_all.name] = table.rows_digest(data / stage.score_all.name / task.shard)
-    code = _code(stage.decide.__module__)
-    key = table.digest_of({"scoring": scoring_key, "limits": asdict(task.limits), "inputs": inputs, "code": code})
+        everything = data / stage.score_all.name / task.shard
+        table.expect(everything, stage.score_all)
+        inputs[stage.score_all.name] = table.rows_digest(everything)
+    made_by = {"code": _code(stage.decide.__module__), "table": _shape(stage.writes)}
+    key = table.digest_of({"scoring": scoring_key, "limits": asdict(task.limits), "inputs": inputs, "by": made_by})
     finished = _finished(task.context, stage.name, task.shard, key)
     if finished is not None and _has_key(data / stage.scores.name / task.shard, scoring_key):
         return finished
@@ -100,13 +111,20 @@ def run_shard(task: ShardTask) -> Outcome:
     chosen = {f.name: getattr(task.settings, f.name) for f in fields(task.settings) if not f.metadata.get(HOW)}
     if stage.instant:
         inputs["code"] = _code(stage.process.__module__)
-    key = table.digest_of({"stage": stage.name, "version": stage.version, "settings": chosen, "inputs": inputs})
+    writes = stage.writes(task.settings)
+    made_by = {"stage": stage.name, "version": stage.version, "table": _shape(writes)}
+    key = table.digest_of({"settings": chosen, "inputs": inputs, "by": made_by})
     finished = _finished(context, stage.name, task.shard, key)
     if finished is not None:
         return finished
     results = stage.process(rows, task.settings, context)
     record = {"stage": stage.name, "key": key, "settings": chosen, "inputs": inputs}
-    return _write(context, stage.name, task.shard, stage.writes(task.settings), rows, results, record)
+    return _write(context, stage.name, task.shard, writes, rows, results, record)
+
+
+def _shape(of: Table) -> list[Any]:
+    """What a file of the table looks like: one of another shape is made again."""
+    return [of.name, of.version, [[column.name, str(column.type), column.nullable] for column in of.columns]]
 
 
 def _plain(of: Table) -> list[str]:
@@ -135,13 +153,14 @@ def _kept_and_drops(context: Context, stage: str, shard: str) -> tuple[Path, Pat
 def _finished(context: Context, stage: str, shard: str, key: str) -> Outcome | None:
     """The outcome of a shard whose two files both carry `key`; None where it must be (re)made.
 
-    Rows that our code failed on are tried again: the defect may have been of the moment (memory, a full disk).
+    Rows that our code failed on, and files that could not be read, are tried again: it may have been of the moment
+    (memory, a full disk, a folder that was not mounted).
     """
     paths = _kept_and_drops(context, stage, shard)
     if not all(_has_key(path, key) for path in paths):
         return None
     counts = table.provenance(paths[0])["counts"]
-    if FAILED in counts["reasons"]:
+    if not counts["reasons"].keys().isdisjoint((FAILED, UNREADABLE_FILE)):
         return None
     return Outcome(counts["input"], counts["kept"], counts["reasons"], skipped=True)
 
@@ -183,6 +202,10 @@ def _scores(task: RowTask, rows: list[Row], scoring_key: str) -> tuple[dict[str,
         except Exception as error:  # noqa: BLE001  # one bad row must not cost its neighbours
             failures[row_id] = failure(error)
             continue
+        wrong = [name for name, value in values.items() if not _is_finite(value)]
+        if wrong:  # every limit would let a NaN pass
+            failures[row_id] = Drop(FAILED, detail=f"scores that are no finite numbers: {', '.join(wrong)}")
+            continue
         scores[row_id] = {**values, "row_id": row_id, _INPUT_KEY.name: keys[row_id]}
     if found is None or todo or len(scores) != len(cached):
         ordered = [scores[i] for i in keys if i in scores]
@@ -190,6 +213,11 @@ def _scores(task: RowTask, rows: list[Row], scoring_key: str) -> tuple[dict[str,
         writes = replace(stage.scores, columns=(*stage.scores.columns, _INPUT_KEY))
         table.write_table(path, writes, ordered, record)
     return scores, failures
+
+
+def _is_finite(value: Any) -> bool:
+    numbers = value if isinstance(value, list) else [value]
+    return all(isfinite(number) for number in numbers if isinstance(number, float))
 
 
 def _cached(path: Path, scoring_key: str) -> dict[str, Row] | None:
@@ -262,14 +290,15 @@ def _write(
     results: Sequence[Row | Drop],
     record: dict[str, Any],
 ) -> Outcome:
-    """Write kept rows and drops; kept + dropped = input, or the shard is not written."""
-    assert len(results) == len(rows), f"stage {stage}: {len(rows)} rows in, {len(results)} results"
+    """Write kept rows and drops; kept + dropped = input row by row, or nothing is written."""
+    _account(stage, rows, results)
     kept = [result for result in results if not isinstance(result, Drop)]
     drops = [
         {
             **{name: row.get(name) for name in ("identity_id", "row_id", "sample_id", "source")},
             "stage": stage,
             **asdict(result),
+            "detail": result.detail and clean(result.detail)[:_MAX_DETAIL],
         }
         for row, result in zip(rows, results, strict=True)
         if isinstance(result, Drop)
@@ -281,3 +310,14 @@ def _write(
     table.write_drops(drops_path, drops, record)
     table.write_table(kept_path, writes, kept, record)
     return Outcome(len(rows), len(kept), reasons)
+
+
+def _account(stage: str, rows: Sequence[Row], results: Sequence[Row | Drop]) -> None:
+    """Raise HqvoxError unless there is one result for each row, in order: nothing lost, doubled or exchanged."""
+    if len(results) != len(rows):
+        raise HqvoxError(f"stage {stage}: {len(rows)} rows in, {len(results)} results; please report this defect")
+    for row, result in zip(rows, results, strict=True):
+        if not isinstance(result, Drop) and result["row_id"] != row["row_id"]:
+            raise HqvoxError(
+                f"stage {stage}: row {row['row_id']} came back as {result['row_id']}; please report this defect"
+            )

@@ -29,6 +29,7 @@ class Drop:
 
 
 FAILED = "error"  # the drop reason of a row that our own code failed on
+UNREADABLE_FILE = "unreadable_file"  # and of a local file that is gone or may not be read; both are tried again
 
 
 def failure(error: Exception) -> Drop:

@@ -24,7 +24,10 @@ def warp(pixels: Pixels, matrix: Matrix, width: int, height: int, fill: int | No
     if x0 >= x1 or y0 >= y1:  # the piece lies wholly outside: nothing but fill or the nearest corner
         x0, y0 = min(x0, pixels.shape[1] - 1), min(y0, pixels.shape[0] - 1)
         x1, y1 = x0 + 1, y0 + 1
-    piece, placed = _shrink(pixels[y0:y1, x0:x1], (x0, y0, x1, y1), geometry.scale_of(matrix))
+    factor = max(1, int(1.0 / geometry.scale_of(matrix) + 1e-9))
+    x0, x1 = _widened(x0, x1, factor, pixels.shape[1])
+    y0, y1 = _widened(y0, y1, factor, pixels.shape[0])
+    piece, placed = _shrink(pixels[y0:y1, x0:x1], (x0, y0, x1, y1), factor)
     return np.asarray(
         cv2.warpAffine(
             piece,
@@ -37,10 +40,16 @@ def warp(pixels: Pixels, matrix: Matrix, width: int, height: int, fill: int | No
     )
 
 
-def _shrink(piece: Pixels, box: Box, scale: float) -> tuple[Pixels, Matrix]:
-    """The piece averaged down by the whole number that leaves it at least as fine as the result, and where it lies."""
+def _widened(start: int, end: int, factor: int, size: int) -> tuple[int, int]:
+    """The stretch made a multiple of `factor` long where the picture has room: averaging is then much faster."""
+    missing = -(end - start) % factor
+    after = min(missing, size - end)
+    return start - min(missing - after, start), end + after
+
+
+def _shrink(piece: Pixels, box: Box, factor: int) -> tuple[Pixels, Matrix]:
+    """The piece averaged down by a whole number, and where it lies."""
     height, width = piece.shape[:2]
-    factor = max(1, int(1.0 / scale + 1e-9))
     if factor > 1:
         width, height = max(1, round(width / factor)), max(1, round(height / factor))
         piece = np.asarray(cv2.resize(piece, (width, height), interpolation=cv2.INTER_AREA))
@@ -65,6 +74,10 @@ def resized(pixels: Pixels, scale: float) -> NDArray[np.uint8]:
     """The picture at `scale` times its size: averaged by area when shrinking, interpolated when growing."""
     height, width = pixels.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
+    while width % 2 == height % 2 == 0 and 2 * size[0] <= width and 2 * size[1] <= height:
+        # Averages of 2 x 2 pixels take a twentieth of the time of averages over other areas.
+        width, height = width // 2, height // 2
+        pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR))
 
 

@@ -78,4 +78,5 @@ STAGE = RowStage(
     render=render,
     depends=("sha256", "pupils"),
     payload=(("crawl", "image"),),
+    version="2",
 )

@@ -235,7 +235,8 @@ def check_audio(root: Path, metadata: tuple[Path, ...], utterances: tuple[Path, 
     click.echo(audio.table(check))
     if not check.complete:
         raise DataError(
-            f"{len(check.missing_speakers)} speakers and {len(check.missing_utterances)} utterances are not in {root}"
+            f"{_counted(len(check.missing_speakers), 'speaker')} and "
+            f"{_counted(len(check.missing_utterances), 'utterance')} missing in {root}"
         )
 
 
@@ -378,13 +379,18 @@ def validate(files: tuple[Path, ...]) -> None:
     """Check tables against their schema and the manifest against its shards; all faults at once."""
     from manifests.errors import DataError
     from manifests.validate import validate_file
+    from pipeline.names import clean
 
     faults = [fault for file in files for fault in validate_file(file)]
     for fault in faults:
-        click.echo(str(fault))
+        click.echo(clean(str(fault)))
     if faults:
-        raise DataError(f"{len(faults)} faults in {len(files)} files")
-    click.echo(f"{len(files)} files are valid")
+        raise DataError(f"{_counted(len(faults), 'fault')} in {_counted(len(files), 'file')}")
+    click.echo(f"{_counted(len(files), 'file')} valid")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 @main.command()

@@ -9,7 +9,7 @@ from manifests.schema import CRAWL, FACE_SCORES, LANDMARKS
 from manifests.settings import NotNegative, Positive
 from pipeline import geometry, images, pose, quality, warp
 from pipeline.faces import detect, landmark
-from pipeline.faces.chip import CHIP_PX, cut
+from pipeline.faces.chip import CHIP_PX, CloseUp, close_up, cut
 from pipeline.faces.detect import Detector, Face
 from pipeline.faces.landmark import Pair
 from pipeline.images import Pixels, Unreadable
@@ -40,7 +40,7 @@ class Limits:
     max_alignment_residual: NotNegative | None = 0.1  # share of the pupil distance
     min_colourfulness: NotNegative | None = 7.0  # grey levels, as pipeline.quality.colourfulness
     max_light_imbalance: NotNegative | None = 0.25  # share of the face's luminance
-    max_light_contrast: NotNegative | None = 0.30  # share of the face's luminance
+    max_light_contrast: NotNegative | None = 0.25  # share of the face's luminance
 
 
 def score(row: Row, scoring: Scoring) -> Row:
@@ -52,18 +52,24 @@ def score(row: Row, scoring: Scoring) -> Row:
     # A picture and its mirror image must fare alike, but detectors are not symmetric: so of the two, always the one
     # that is brighter on the left is measured, and the answers are mirrored back.
     mirrored = _brighter_on_the_right(pixels)
-    seen = np.asarray(cv2.flip(pixels, 1), dtype=np.uint8) if mirrored else pixels
+    seen = _flipped(pixels) if mirrored else pixels
     faces = detect.find(seen, scoring.detector, scoring.search_px, scoring.second_look_px)
     if not faces:
         return _fault("no_face", f"{scoring.detector} found none") | {"n_faces": 0}
-    scores = measure(seen, faces, landmark.place_twice(seen, faces[0].box, scoring.detector))
+    close = close_up(seen, faces[0].box)
+    twice = landmark.place_twice(close.pixels, close.box(faces[0].box), scoring.detector)
+    scores = measure(close, faces, np.stack([geometry.apply(geometry.invert(close.matrix), at) for at in twice]))
     if mirrored:
         scores |= _mirrored(scores, pixels.shape[1])
-    return scores | {"chip": cut(pixels, tuple(scores["face_box"]))}
+    return scores | {"chip": cut(_flipped(close.pixels) if mirrored else close.pixels)}
 
 
 def _fault(reason: str, detail: str) -> Row:
     return {column.name: None for column in FACE_SCORES.columns[1:]} | {"fault": reason, "fault_detail": detail}
+
+
+def _flipped(pixels: Pixels) -> Pixels:
+    return np.asarray(cv2.flip(pixels, 1), dtype=np.uint8)
 
 
 def _brighter_on_the_right(pixels: Pixels) -> bool:
@@ -72,13 +78,15 @@ def _brighter_on_the_right(pixels: Pixels) -> bool:
     return bool(right > left)
 
 
-def measure(pixels: Pixels, faces: list[Face], twice: Pair) -> Row:
+def measure(close: CloseUp, faces: list[Face], twice: Pair) -> Row:
     """The scores, but for the chip, of a picture whose faces (main one first) and main landmarks are known."""
     box = faces[0].box
     at = twice.mean(axis=0)
     eyes = geometry.eye_centres(at)
     head = pose.head_pose(at)
-    imbalance, contrast = quality.light(pixels, at)
+    near_box = close.box(box)
+    imbalance, contrast = quality.light(close.pixels, geometry.apply(close.matrix, at))
+    colour = warp.crop(close.pixels, geometry.square(near_box, _COLOUR_BOXES), CHIP_PX)
     return {
         "fault": None,
         "fault_detail": None,
@@ -94,10 +102,10 @@ def measure(pixels: Pixels, faces: list[Face], twice: Pair) -> Row:
         "pitch_deg": head.pitch_deg,
         "roll_deg": head.roll_deg,
         "alignment_residual": pose.alignment_residual(at),
-        "colourfulness": quality.colourfulness(warp.crop(pixels, geometry.square(box, _COLOUR_BOXES), CHIP_PX)),
+        "colourfulness": quality.colourfulness(colour),
         "light_imbalance": imbalance,
         "light_contrast": contrast,
-        "sharpness": quality.sharpness(pixels, box),
+        "sharpness": quality.sharpness(close.pixels, near_box),
     }
 
 
@@ -153,4 +161,5 @@ STAGE = RowStage(
     depends=("sha256",),
     payload=(("crawl", "image"),),
     weights=weights,
+    version="2",
 )

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -125,16 +125,20 @@ def _wanted(source: Table) -> list[str]:
 
 
 def _faces(data: Path, buckets: int) -> list[Row]:
-    shards = table.shards(data / REVIEW.name, buckets)
-    return [face_row(row) for path in shards for row in table.read_rows(path, _wanted(REVIEW))]
+    return [face_row(row) for _, row in _rows(data / REVIEW.name, buckets, REVIEW)]
 
 
 def _speech(data: Path, buckets: int) -> list[Row]:
-    return [
-        speech_row(row, f"{_SPEECH_TABLE}/{path.name}", place)
-        for path in table.shards(data / _SPEECH_TABLE, buckets)
-        for place, row in enumerate(table.read_rows(path, _wanted(VOICES)))
-    ]
+    found = _rows(data / _SPEECH_TABLE, buckets, VOICES)
+    return [speech_row(row, f"{_SPEECH_TABLE}/{shard}", place) for (shard, place), row in found]
+
+
+def _rows(folder: Path, buckets: int, of: Table) -> Iterator[tuple[tuple[str, int], Row]]:
+    """Every row of a table, with the name of its shard and its place there."""
+    for path in table.shards(folder, buckets):
+        table.expect(path, of)
+        for place, row in enumerate(table.read_rows(path, _wanted(of))):
+            yield (path.name, place), row
 
 
 def _drop_rows(dropped: Sequence[tuple[Row, Drop]]) -> list[Row]:

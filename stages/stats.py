@@ -70,7 +70,7 @@ def metrics(stats: Mapping[str, Any]) -> dict[str, Any]:
         "clips": total["speech_clips"],
         "hours": stats["hours"],
         "average_resolution_px": total["average_resolution_px"],
-        "yield": {entry["stage"]: entry["share"] for entry in stats["funnel"]},
+        "yield": {entry["stage"]: entry["share"] for entry in stats["funnel"] if entry["input"]},
     }
 
 

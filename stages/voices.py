@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from pipeline.crawl.sources import source_of
 from pipeline.frontend import PROFILES, mel, to_float16
 from pipeline.names import row_id, sample_id
 from pipeline.recordings import Found, Layout, find
-from pipeline.stage import Context, Drop, Row, ShardStage, failure
+from pipeline.stage import UNREADABLE_FILE, Context, Drop, Row, ShardStage, failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,13 @@ def list_rows(settings: Settings, _context: Context) -> list[Row]:
     removed = removals.load(settings.removals)
     rows: dict[str, Row] = {}
     again: list[Row] = []
+    times: Counter[str] = Counter()  # further listings of a row
     for root in settings.roots:
         for found in find(root, settings.layout):
             row = _listed(found, root, people, removed)
             if row["row_id"] in rows:
-                twin = row_id(row["row_id"], os.fspath(found.path))
+                times[row["row_id"]] += 1
+                twin = row_id(row["row_id"], f"once more: {times[row['row_id']]}")
                 again.append(row | {"fault": "duplicate_address", "row_id": twin})
             else:
                 rows[row["row_id"]] = row
@@ -137,7 +140,7 @@ def _process(row: Row, settings: Settings, removed: Removals) -> Row | Drop:
             return Drop(REMOVED, detail="the content")
         recording = speech.decode(data, settings.max_duration_s)
     except OSError as error:
-        return Drop("unreadable_file", detail=f"{type(error).__name__}: {error.strerror}")
+        return Drop(UNREADABLE_FILE, detail=f"{type(error).__name__}: {error.strerror}")
     except speech.Unreadable as fault:
         return Drop(fault.reason, detail=str(fault))
     try:

@@ -48,14 +48,15 @@ def score(row: Row, scoring: Scoring) -> Row:
     if not scoring.enabled:
         return {"matte": None, "coverage": None, "edge_quality": None, "face_coverage": None}
     pixels = decode(row["image"], _MAX_PIXELS)
-    small = segmenter.small_probability(pixels, _network())
+    side = pixels.shape[0]
+    inside = _inside(row, side)
+    small = segmenter.small_probability(matte.extended(pixels, inside), _network())
     stored = np.rint(small * 255).astype(np.uint8)
     probability = stored.astype(np.float32) / 255  # what render will see
-    face = _face(row, pixels.shape[0])
-    small_face = cv2.resize(face.astype(np.uint8), stored.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    small_face, small_inside = (_resized(mask, stored.shape[0]) for mask in (_face(row, side), inside))
     return {
         "matte": encode_png(stored),
-        "coverage": matte.coverage(probability),
+        "coverage": matte.coverage(np.where(small_inside, probability, 0.0)),
         "edge_quality": matte.edge_quality(probability),
         "face_coverage": float((probability[small_face] > 0.5).mean()),
     }
@@ -85,10 +86,12 @@ def render(row: Row, scores: Row, _limits: Limits) -> Row:
         return {"image": row["image"], "mask": encode_png(np.full((height, width), 255, np.uint8))}
     small = decode(scores["matte"], _MAX_PIXELS)[..., 0].astype(np.float32) / 255
     probability = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
-    fine = matte.refine(pixels, probability, _face(row, height))
+    inside = _inside(row, height)
+    seen = matte.extended(pixels, inside)
+    fine = matte.refine(seen, probability, _face(row, height))
     mask = np.rint(fine * 255).astype(np.uint8)
-    mask[~_inside(row, height)] = 0  # what align filled in is nobody
-    image = encode_png(matte.whiten(pixels, mask))
+    mask[~inside] = 0  # what align filled in is nobody
+    image = encode_png(matte.whiten(seen, mask))
     return {"image": image, "mask": encode_png(mask), "image_sha256": sha256(image).hexdigest()}
 
 
@@ -111,6 +114,11 @@ def _face(row: Row, side: int) -> matte.Mask:
     return face
 
 
+def _resized(mask: matte.Mask, side: int) -> matte.Mask:
+    small: matte.Mask = cv2.resize(mask.astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST) > 0
+    return small
+
+
 def _weights(scoring: Scoring) -> tuple[str, ...]:
     return (NETWORK,) if scoring.enabled else ()
 
@@ -128,4 +136,5 @@ STAGE = RowStage(
     depends=("image_sha256", "transform", "landmarks"),
     payload=(("align", "image"),),
     weights=_weights,
+    version="2",
 )

@@ -154,23 +154,75 @@ def test_killed_anywhere_the_same_command_ends_with_the_same_bytes(finished: Pat
     assert digests(tmp_path) == digests(finished)
 
 
+def start(folder: Path, command: list[str]) -> subprocess.Popen[bytes]:
+    """A command as the head of its own process group."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    nowhere = subprocess.DEVNULL
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=nowhere, stderr=nowhere, start_new_session=True
+    )
+
+
+def kill(process: subprocess.Popen[bytes], whole_group: bool) -> None:
+    """SIGKILL a command, alone or with all that it started."""
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def kill_after(shards: int, folder: Path, command: list[str], whole_group: bool = True) -> None:
     """Start a command; SIGKILL it, or its whole process group, soon after that many shards are there."""
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = start(folder, command)
     while len(list((folder / "data").rglob("part-*.parquet"))) < shards:
         assert process.poll() is None, f"ended before {shards} shards were written"
         time.sleep(0.01)
     time.sleep(random.Random(shards).uniform(0, 0.5))
     assert process.poll() is None
-    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
-    process.wait()
+    kill(process, whole_group)
+
+
+def outputs(folder: Path, stage: str) -> list[Path]:
+    """What a stage writes, but for the metrics."""
+    parts = {"review": ["review_sheets"], "manifest": ["hq_voxceleb.parquet"]}.get(stage, [])
+    data = [folder / "data" / name for name in (stage, f"scores/{stage}", f"drops/{stage}", *parts)]
+    return [*data, *([folder / "reports"] if stage == "stats" else [])]
+
+
+def forget(folder: Path, stage: str) -> None:
+    """Delete what a stage has written."""
+    for path in outputs(folder, stage):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def finished_shards(folder: Path, stage: str) -> dict[Path, int]:
+    """When each finished shard of a stage was written, in nanoseconds."""
+    return {path: path.stat().st_mtime_ns for path in (folder / "data" / stage).glob("part-*.parquet")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_any_stage_killed_at_random_moments_ends_with_the_same_bytes(
+    finished: Path, tmp_path: Path, stage: str
+) -> None:
+    """SIGKILL during start-up, between and within shards, of the command alone or with its workers."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    forget(tmp_path, stage)
+    rng = random.Random(stage)
+    written: dict[Path, int] = {}
+    for _ in range(4):
+        process = start(tmp_path, [*PIPELINE, "run", stage, "--workers", "2"])
+        more = len(finished_shards(tmp_path, stage)) + rng.randrange(3)
+        while process.poll() is None and len(finished_shards(tmp_path, stage)) < more:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.3 if more else 3.0))
+        if process.poll() is not None:  # it was faster: once more from the start
+            forget(tmp_path, stage)
+            written = {}
+            continue
+        kill(process, whole_group=bool(rng.randrange(2)))
+        written |= finished_shards(tmp_path, stage)
+    assert run(tmp_path, "run", stage, "--workers", "2").returncode == 0
+    assert digests(tmp_path) == digests(finished)
+    assert written.items() <= finished_shards(tmp_path, stage).items(), "a finished shard is never made again"
 
 
 @pytest.mark.slow

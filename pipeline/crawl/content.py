@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from pipeline.images import Header, Unreadable, header
-from pipeline.stage import Drop
+from pipeline.stage import UNREADABLE_FILE, Drop
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +34,4 @@ def read(path: Path, max_bytes: int, max_pixels: int) -> Picture | Drop:
             return Drop("too_large", size, max_bytes)
         return look(path.read_bytes(), max_pixels)
     except OSError as error:
-        return Drop("unreadable_file", detail=error.strerror)
+        return Drop(UNREADABLE_FILE, detail=error.strerror)

@@ -27,8 +27,8 @@ WEIGHTS: Final[dict[Detector, tuple[str, ...]]] = {
 Pair = NDArray[np.float64]  # 2 x 68 x 2
 
 _BROWS_TO_LIPS: Final = slice(17, 68)
-_FACE_PX: Final = 250  # side of the face box at which dlib's trees look
-_TREES_PX: Final = 500  # side of the crop around it
+_FACE_PX: Final = 200  # side of the face box at which dlib's trees look
+_TREES_PX: Final = 400  # side of the crop around it
 
 _FAN_PX: Final = 256
 _FAN_CROP: Final = 400.0 / 195.0  # FAN was trained on crops of 200 pixels per 195 pixels of width + height

@@ -13,6 +13,8 @@ from pipeline.warp import warp
 
 _NO_FACE_WEIGHT = 0.2  # how often a picture without a found face is drawn, against one with
 _MAX_PIXELS = 4_000_000  # of our own JPEGs
+_BEND = 0.02  # of the side: spread of the shifts that bend a picture
+_BEND_POINTS = 4  # of them across the picture
 
 
 def face_square(example: Example, rng: Generator) -> Square:
@@ -20,7 +22,7 @@ def face_square(example: Example, rng: Generator) -> Square:
     height, width = example.alpha.shape
     if example.faces:
         x, y, box = example.faces[int(rng.integers(len(example.faces)))]
-        usual = rng.random() < 0.6
+        usual = rng.random() < 0.7
         side = box * (3.0 * np.exp(rng.normal(0, 0.12)) if usual else np.exp(rng.uniform(np.log(1.4), np.log(4.5))))
     else:  # no face was found: somewhere on the person
         rows, columns = np.nonzero(example.alpha > 127)
@@ -45,17 +47,39 @@ def draw(library: Library, rng: Generator, side: int, synthetic_share: float) ->
     weights = np.array([1.0 if example.faces else _NO_FACE_WEIGHT for example in people])
     example = people[int(rng.choice(len(people), p=weights / weights.sum()))]
     square, turn = face_square(example, rng), rng.normal(0, 6)
-    # What lies outside the picture: repeated pixels keep their mask; a plain frame, mostly white, is background.
-    repeat, fill = rng.random() < 0.3, int(rng.choice((255, 0, int(rng.integers(256))), p=(0.6, 0.15, 0.25)))
+    # What lies outside the picture: repeated pixels keep their mask, as the stage shows them; some pictures have a
+    # plain frame, mostly white, which is background.
+    repeat, fill = rng.random() < 0.7, int(rng.choice((255, 0, int(rng.integers(256))), p=(0.6, 0.15, 0.25)))
     pixels = crop(example.pixels, square, side, None if repeat else fill, turn)
     alpha = crop(example.alpha, square, side, None if repeat else 0, turn)
+    if rng.random() < 0.5:
+        pixels, alpha = bend(pixels, alpha, rng)
     if example.cut_out or rng.random() < 0.35:
         if not example.cut_out:  # outlines drawn by hand include a rim of the old background
             alpha = np.asarray(cv2.GaussianBlur(cv2.erode(alpha, np.ones((3, 3), np.uint8)), (3, 3), 0), np.uint8)
         pixels = _over(vary_colour(pixels, rng, 0.6), alpha, _background(library, rng, side))
+    elif rng.random() < 0.5:  # the same place in other colours: the true outline, no seam
+        behind = pixels[..., rng.permutation(3)]
+        pixels = _over(vary_colour(pixels, rng, 0.6), alpha, vary_colour(behind, rng, 1.2))
     if rng.random() < 0.5:
         pixels, alpha = pixels[:, ::-1], alpha[:, ::-1]
     return degrade(vary_colour(pixels, rng, 1.0), rng), alpha
+
+
+def bend(pixels: Pixels, alpha: Alpha, rng: Generator) -> tuple[Pixels, Alpha]:
+    """Other proportions and postures: picture and mask shifted by a smooth random field."""
+    side = pixels.shape[0]
+    shifts = rng.normal(0, _BEND * side, (_BEND_POINTS, _BEND_POINTS, 2))
+    field = np.asarray(cv2.resize(shifts, (side, side), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+    x, y = np.meshgrid(*(np.arange(side, dtype=np.float32),) * 2)
+    bent_pixels, bent_alpha = (
+        np.asarray(
+            cv2.remap(a, x + field[..., 0], y + field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+            np.uint8,
+        )
+        for a in (pixels, alpha)
+    )
+    return bent_pixels, bent_alpha
 
 
 def _background(library: Library, rng: Generator, side: int) -> Pixels:

@@ -24,9 +24,9 @@ class StageYield:
     reasons: dict[str, int]  # dropped rows by reason, the commonest first
 
     @property
-    def share(self) -> float:
-        """Kept rows as a share of the rows given; 1 where none were given."""
-        return self.kept / self.input if self.input else 1.0
+    def share(self) -> float | None:
+        """Kept rows as a share of the rows given; None where none were given."""
+        return self.kept / self.input if self.input else None
 
 
 def kept_files(data: Path, stage: str) -> list[Path]:

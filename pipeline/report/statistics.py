@@ -183,7 +183,7 @@ def _persons(data: Path, rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _yield(found: StageYield) -> dict[str, Any]:
-    return asdict(found) | {"share": round(found.share, 6)}
+    return asdict(found) | {"share": None if found.share is None else round(found.share, 6)}
 
 
 def _read(files: Iterable[Path], columns: Sequence[str]) -> list[Row]:

@@ -90,7 +90,8 @@ def _funnel(entries: Sequence[Mapping[str, Any]]) -> Table:
     for entry in entries:
         top = list(entry["reasons"].items())[:_REASONS]
         words = ", ".join(f"{reason} {count:,}" for reason, count in top)
-        numbers = (_number(entry["input"]), _number(entry["kept"]), f"{entry['share']:.0%}", _number(entry["people"]))
+        share = "-" if entry["share"] is None else f"{entry['share']:.0%}"
+        numbers = (_number(entry["input"]), _number(entry["kept"]), share, _number(entry["people"]))
         table.add_row(*(_text(cell) for cell in (entry["stage"], *numbers, words)))
     return table
 

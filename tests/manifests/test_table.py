@@ -1,11 +1,14 @@
 """Shards: atomic, checked, and telling where they came from."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manifests import table
@@ -22,16 +25,65 @@ SMALL = Table(
 )
 
 
-@given(st.lists(st.tuples(st.text(max_size=5), st.floats(allow_nan=False) | st.none(), st.binary() | st.none())))
+WIDE = Table(
+    "wide",
+    (
+        *SMALL.columns,
+        Column("name", pa.string(), "a text", nullable=True),
+        Column("count", pa.int32(), "a small whole number", nullable=True),
+        Column("bytes", pa.int64(), "a whole number", nullable=True),
+        Column("points", pa.list_(pa.float64()), "numbers", nullable=True),
+    ),
+)
+HOSTILE = st.sampled_from(
+    ["", "\0", "a\0b", "\ufeff", "\u202egpj", "e\u0301" * 300, "<script>", "../../etc/passwd", "\n\r\t"]
+)
+TEXTS = st.text(max_size=8) | HOSTILE
+REALS = st.floats(allow_nan=False)
+CELLS = st.tuples(
+    TEXTS,
+    REALS | st.none(),
+    st.binary() | st.none(),
+    TEXTS | st.none(),
+    st.integers(-(2**31), 2**31 - 1) | st.none(),
+    st.integers(-(2**63), 2**63 - 1) | st.none(),
+    st.lists(REALS, max_size=4) | st.none(),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(CELLS, max_size=20))
 def test_rows_come_back_as_they_went(
     tmp_path_factory: pytest.TempPathFactory, values: list[tuple[object, ...]]
 ) -> None:
     path = tmp_path_factory.mktemp("t") / "part-0000.parquet"
-    rows = [dict(zip(SMALL.names, value, strict=True)) for value in values]
-    table.write_table(path, SMALL, rows, {"stage": "x"})
+    rows = [dict(zip(WIDE.names, value, strict=True)) for value in values]
+    table.write_table(path, WIDE, rows, {"stage": "x"})
     assert table.read_rows(path) == rows
     assert table.provenance(path) == {"stage": "x"}
-    assert table.table_name(path) == ("small", SMALL.version)
+    assert table.table_name(path) == ("wide", WIDE.version)
+    again = path.with_name("again")
+    table.write_table(again, WIDE, rows, {"stage": "x"})
+    assert again.read_bytes() == path.read_bytes()
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(CELLS, min_size=1, max_size=6), st.data())
+def test_the_digest_of_rows_changes_if_and_only_if_a_value_does(
+    tmp_path_factory: pytest.TempPathFactory, values: list[tuple[object, ...]], data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("t") / "part-0000.parquet"
+    rows = [dict(zip(WIDE.names, value, strict=True)) for value in values]
+    table.write_table(path, WIDE, rows, {"stage": "x"})
+    digest = table.rows_digest(path)
+    table.write_table(path, WIDE, rows, {"stage": "y"})
+    assert table.rows_digest(path) == digest
+    place = data.draw(st.integers(0, len(rows) - 1))
+    column = data.draw(st.sampled_from(WIDE.names))
+    other = dict(zip(WIDE.names, data.draw(CELLS), strict=True))[column]
+    changed = [row | {column: other} if i == place else row for i, row in enumerate(rows)]
+    table.write_table(path, WIDE, changed, {"stage": "x"})
+    assert (table.rows_digest(path) == digest) == (repr(other) == repr(rows[place][column]))
 
 
 def test_a_broken_row_is_refused_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -108,3 +160,13 @@ def test_the_digest_is_of_what_is_written_not_of_how_python_held_it(tmp_path: Pa
     table.write_table(tmp_path / "b", SMALL, [{"row_id": "a", "value": 134.0, "image": b"x"}], {})
     table.write_table(tmp_path / "c", SMALL, [{"row_id": "a", "value": 134.0, "image": b"y"}], {})
     assert table.rows_digest(tmp_path / "a") == table.rows_digest(tmp_path / "b") != table.rows_digest(tmp_path / "c")
+
+
+def test_what_a_killed_writer_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    dead = int(ended.stdout)
+    for name in (f".a[1].json.{dead}.tmp", f".a[1].json.{os.getppid()}.tmp", f".b.json.{dead}.tmp", ".a[1].json.x.tmp"):
+        (tmp_path / name).write_text("half")
+    table.write_text(tmp_path / "a[1].json", "{}")
+    left = {".a[1].json.x.tmp", f".a[1].json.{os.getppid()}.tmp", f".b.json.{dead}.tmp"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a[1].json", *left}

@@ -276,6 +276,8 @@ def test_an_offline_folder_is_looked_in_first_and_held_to_the_same_hash(register
     with pytest.raises(UsageError, match="is no folder"):
         weights.path("toy")
     folder.mkdir()
+    with pytest.raises(UsageError, match=r"holds none of the registered files \(toy\.bin\)"):
+        weights.path("toy")
     (folder / "toy.bin").write_bytes(CONTENT)
     assert weights.path("toy") == folder / "toy.bin"
     weights.ensure(["toy"], notes)

@@ -35,6 +35,12 @@ def test_a_folder_called_by_the_persons_name_is_known() -> None:
     assert check.unknown_speakers == ()
 
 
+def test_names_cannot_steer_the_terminal() -> None:
+    check = compare(places("\x1b[2J\u202eowned/v/1.wav"), PEOPLE, set(), [Path("empty\udcff\nmissing speakers 0")])
+    assert "  [2Jowned" in table(check).splitlines()
+    assert "  empty\ufffd missing speakers 0" in table(check).splitlines()
+
+
 def test_voxcelebs_lists_are_read() -> None:
     split = "1 id10003/na8-QEFmj44/00003.wav\n2 id10003/tCq2LcKO6xY/00002.wav\n"
     pairs = "1 id10270/5r0dWxy17C8/00001.wav id10270/x6uYqmx31kE/00001.m4a\n"

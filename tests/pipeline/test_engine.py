@@ -1,7 +1,12 @@
-"""The engine: the same results from one process and from several."""
+"""The engine: the same results from one process and from several, and never later from several."""
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from multiprocessing import parent_process
+from pathlib import Path
 
 import pytest
 
@@ -13,14 +18,35 @@ def double(task: int) -> int:
     return 2 * task
 
 
-def die(task: int) -> int:
-    if task == 1:
+def slow(task: int) -> tuple[int, int]:
+    time.sleep(0.05)
+    return task, os.getpid()
+
+
+def die_in_a_worker(task: int) -> int:
+    time.sleep(0.2)
+    if parent_process() is not None:
         os.kill(os.getpid(), signal.SIGKILL)
     return task
 
 
-def threads(_task: int) -> tuple[str, str]:
+def fail_in_a_worker(task: int) -> int:
+    time.sleep(0.1)
+    if parent_process() is not None:
+        raise ValueError("a worker's error")
+    return task
+
+
+def threads(task: int) -> tuple[str, str]:
+    slow(task)
     return os.environ["OMP_NUM_THREADS"], os.environ["OPENCV_FOR_THREADS_NUM"]
+
+
+@pytest.fixture
+def started() -> None:
+    """The fork server runs, so that other processes take part from the first tenth of a second."""
+    engine.preload([])
+    engine._fork_server().wait()
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
@@ -28,11 +54,71 @@ def test_every_task_is_done_once(workers: int) -> None:
     assert sorted(engine.map_shards(double, range(10), workers)) == [2 * i for i in range(10)]
 
 
+@pytest.mark.usefixtures("started")
+@pytest.mark.parametrize("workers", [2, 3])
+def test_as_many_processes_as_asked_for_share_the_tasks(workers: int) -> None:
+    results = list(engine.map_shards(slow, range(40), workers))
+    assert sorted(task for task, _ in results) == list(range(40))
+    assert len({process for _, process in results}) == workers
+    assert os.getpid() in {process for _, process in results}
+
+
+@pytest.mark.usefixtures("started")
+def test_a_small_input_stays_in_this_process() -> None:
+    assert {process for _, process in engine.map_shards(slow, range(2), 2)} == {os.getpid()}
+
+
+def run_script(folder: Path, body: str) -> subprocess.Popen[str]:
+    """Run Python code as a program of its own."""
+    script = folder / "program.py"
+    script.write_text(f"from pipeline import engine\nfrom tests.pipeline import test_engine\n{body}")
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    return subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_small_input_does_not_wait_for_the_fork_server(tmp_path: Path) -> None:
+    """The first tasks of a program are done before a slow fork server is ready, and nothing of it is left behind."""
+    program = run_script(
+        tmp_path,
+        "if __name__ == '__main__':\n"
+        "    engine.preload(['torch'])\n"
+        "    print(sum(engine.map_shards(test_engine.double, range(9), 2)), engine._fork_server().is_set())\n",
+    )
+    assert program.communicate(timeout=60)[0] == "72 False\n"  # ends only when nobody holds the pipe
+    assert program.returncode == 0
+
+
+def test_workers_end_with_the_process_they_work_for(tmp_path: Path) -> None:
+    program = run_script(
+        tmp_path,
+        "if __name__ == '__main__':\n"
+        "    engine.preload([])\n"
+        "    for _, worker in engine.map_shards(test_engine.slow, range(100_000), 2):\n"
+        "        print(worker, flush=True)\n",
+    )
+    assert program.stdout is not None
+    worker = next(int(line) for line in program.stdout if int(line) != program.pid)
+    program.kill()
+    program.communicate(timeout=60)
+    with pytest.raises(ProcessLookupError):
+        for _ in range(500):
+            os.kill(worker, 0)
+            time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("started")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_have_one_thread_each(workers: int) -> None:
-    assert set(engine.map_shards(threads, range(4), workers)) == {("1", "1")}
+    assert set(engine.map_shards(threads, range(12), workers)) == {("1", "1")}
 
 
+@pytest.mark.usefixtures("started")
 def test_a_killed_worker_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(HqvoxError, match="run the same command again"):
-        list(engine.map_shards(die, range(4), 2))
+        list(engine.map_shards(die_in_a_worker, range(10), 2))
+
+
+@pytest.mark.usefixtures("started")
+def test_an_error_in_a_worker_is_raised_here() -> None:
+    with pytest.raises(ValueError, match="a worker's error"):
+        list(engine.map_shards(fail_in_a_worker, range(20), 2))

@@ -67,6 +67,23 @@ def test_a_second_person_apart_from_the_face_is_left_out() -> None:
     assert fine[face()].min() == 1.0
 
 
+def test_a_picture_goes_on_past_its_border_with_the_nearest_pixel() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    inside = np.zeros((20, 30), bool)
+    inside[4:15, 6:30] = True
+    out = matte.extended(pixels, inside)
+    assert (out[inside] == pixels[inside]).all()
+    assert (out[4:15, :6] == pixels[4:15, 6:7]).all()
+    assert (out[15:, 6:] == pixels[14:15, 6:]).all()
+    assert (out[:4, :6] == pixels[4, 6]).all()
+
+
+@pytest.mark.parametrize("covered", [True, False])
+def test_a_picture_without_border_or_without_content_is_left_alone(covered: bool) -> None:
+    pixels, _ = portrait()
+    assert matte.extended(pixels, np.full((SIDE, SIDE), covered)) is pixels
+
+
 def test_a_pinhole_in_the_person_is_closed() -> None:
     pixels, share = portrait()
     coarse = network_like(share)

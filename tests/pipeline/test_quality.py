@@ -71,7 +71,7 @@ def test_light_is_the_same_in_the_mirror() -> None:
     dark = shaded(pixels, at, 0.6, 0.5)
     here = quality.light(dark, at)
     there = quality.light(np.ascontiguousarray(dark[:, ::-1]), geometry.mirror(at, dark.shape[1]))
-    assert here == pytest.approx(there, abs=0.02)
+    assert here == pytest.approx(there, abs=0.005)
 
 
 @pytest.mark.parametrize("scale", [0.6, 1.7])

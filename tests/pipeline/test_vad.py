@@ -1,58 +1,16 @@
-"""Segments against the authors' collectors, written out as their papers' code is described, and planted truth."""
+"""Segments against the authors' collectors, against labels, and against sounds that are no voice."""
 
-import collections
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import webrtcvad
+import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import vad, vad_modern
 from pipeline.speech import decode
-
-
-def authors_segments(
-    frames: list[bytes], ring_frames: int, is_speech: Callable[[bytes], bool], asks_again: bool
-) -> list[list[bytes]]:
-    """A ring of frames; trigger and release when more than nine tenths of it agree."""
-    ring: collections.deque[tuple[bytes, bool]] = collections.deque(maxlen=ring_frames)
-    segments: list[list[bytes]] = []
-    current: list[bytes] = []
-    triggered = False
-    for frame in frames:
-        if asks_again:
-            ring.append((frame, False))
-            ring = collections.deque(((f, is_speech(f)) for f, _ in ring), maxlen=ring_frames)
-        else:
-            ring.append((frame, is_speech(frame)))
-        if triggered:
-            current.append(frame)
-            if sum(not speech for _, speech in ring) > 0.9 * ring_frames:
-                segments.append(current)
-                triggered, current = False, []
-                ring.clear()
-        elif sum(speech for _, speech in ring) > 0.9 * ring_frames:
-            triggered = True
-            current = [f for f, _ in ring]
-            ring.clear()
-    return [*segments, current] if current else segments
-
-
-def authors_voiced(samples: np.ndarray, how: vad.Collector) -> bytes:
-    pcm = samples.tobytes()
-    size = 2 * 16 * how.frame_ms
-    frames, offset = [], 0
-    while offset + size < len(pcm):  # not <=: the last frame is lost even when it is complete
-        frames.append(pcm[offset : offset + size])
-        offset += size
-    detector = webrtcvad.Vad(how.aggressiveness)
-    ring = int(how.padding_ms / how.frame_ms)
-    segments = authors_segments(frames, ring, lambda f: detector.is_speech(f, 16_000), how.asks_again)
-    return b"".join(frame for segment in segments for frame in segment)
+from stages.accuracy.voicing import authors_segments, authors_voiced, frames, labelled, with_noise
 
 
 @pytest.mark.parametrize("name", vad.COLLECTORS)
@@ -69,22 +27,22 @@ def test_real_recordings_are_cut_byte_for_byte_as_the_authors_cut_them(name: str
 
 @given(verdicts=st.lists(st.booleans(), max_size=120), ring=st.integers(1, 10))
 def test_any_verdicts_make_the_segments_of_the_ring(verdicts: list[bool], ring: int) -> None:
-    frames = [bytes([i]) for i in range(len(verdicts))]
-    expected = authors_segments(frames, ring, lambda f: verdicts[f[0]], asks_again=False)
+    pieces = [bytes([i]) for i in range(len(verdicts))]
+    expected = authors_segments(pieces, ring, lambda f: verdicts[f[0]], asks_again=False)
     edges = vad._ask_once(lambda i: verdicts[i], len(verdicts), ring)
     edges += [len(verdicts)] * (len(edges) % 2)
-    assert [frames[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)] == expected
+    assert [pieces[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)] == expected
 
 
 @given(answers=st.lists(st.booleans(), min_size=200, max_size=200), count=st.integers(0, 60), ring=st.integers(1, 3))
 def test_a_detector_with_a_memory_is_asked_in_the_authors_order(answers: list[bool], count: int, ring: int) -> None:
     """The n-th question gets the n-th answer, whatever it is about."""
-    frames = [bytes([i]) for i in range(count)]
+    pieces = [bytes([i]) for i in range(count)]
     theirs, ours = iter(answers), iter(answers)
-    expected = authors_segments(frames, ring, lambda _: next(theirs), asks_again=True)
+    expected = authors_segments(pieces, ring, lambda _: next(theirs), asks_again=True)
     edges = vad._ask_again(lambda _: next(ours), count, ring)
     edges += [count] * (len(edges) % 2)
-    assert [frames[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)] == expected
+    assert [pieces[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)] == expected
 
 
 def test_the_last_frame_is_dropped_even_when_complete() -> None:
@@ -104,32 +62,12 @@ def test_digital_silence_has_no_speech(name: str) -> None:
     assert vad.segments(np.zeros(48_000, np.int16), name) == []
 
 
-def speech_labels(folder: Path) -> dict[str, tuple[list[tuple[float, float]], float]]:
-    """File name -> spans of speech and the end of what is labelled, seconds."""
-    labels: dict[str, tuple[list[tuple[float, float]], float]] = {}
-    for file, key, wav in (
-        ("pyannote_sample.rttm", "sample", "pyannote_sample.wav"),
-        ("debug.development.rttm", "dev00", "dev00.wav"),
-    ):
-        turns = [line.split() for line in (folder / file).read_text().splitlines()]
-        labels[wav] = ([(float(t[3]), float(t[3]) + float(t[4])) for t in turns if t[1] == key], 30.0)
-    spans = []
-    for window in json.loads((folder / "sb_vad_train.json").read_text()).values():
-        seconds = [float(x) + window["wav"]["start"] / 16_000 for x in window["speech"].split()]
-        spans += list(zip(seconds[::2], seconds[1::2], strict=True))
-    labels["sb_vad_train.wav"] = (spans, 4.0)
-    return labels
-
-
 def test_modern_errs_on_at_most_a_tenth_of_labelled_frames(real_data: Path) -> None:
-    for wav, (spans, end) in speech_labels(real_data / "vad").items():
-        samples = decode((real_data / "vad" / wav).read_bytes(), 600).samples[: int(end * 16_000)]
-        middles = np.arange(80, len(samples), 160)
-        truth = np.any([(middles >= a * 16_000) & (middles < b * 16_000) for a, b in spans], axis=0)
-        found = np.zeros(len(middles), bool)
-        for a, b in vad.segments(samples, "modern"):
-            found |= (middles >= a) & (middles < b)
-        assert (found != truth).mean() <= 0.10, wav
+    recordings = list(labelled(real_data / "vad"))
+    assert len(recordings) >= 3
+    for one in recordings:
+        found = frames(vad.segments(one.samples, "modern"), len(one.speech))
+        assert (found != one.speech).mean() <= 0.10, one.name
 
 
 def test_modern_keeps_nothing_of_recordings_without_speech(real_data: Path) -> None:
@@ -148,12 +86,87 @@ def test_modern_keeps_most_of_real_speech(real_data: Path) -> None:
     assert kept / total > 0.8
 
 
+def test_modern_loses_no_clip_of_speech_even_a_single_digit(real_data: Path) -> None:
+    files = sorted((real_data / "speech").glob("fsdd_*/*.wav"))
+    assert len(files) >= 10
+    for path in files:
+        assert vad.segments(decode(path.read_bytes(), 600).samples, "modern"), path.name
+
+
+@pytest.mark.parametrize("gain", [0.1, 0.5, 3.0])
+def test_modern_cuts_a_quieter_or_louder_copy_alike(gain: float, real_data: Path) -> None:
+    """To a few frames: samples are rounded, and clipped where they are loud."""
+    for path in sorted((real_data / "speech").glob("vctk_*/*"))[::3]:
+        samples = decode(path.read_bytes(), 600).samples
+        copy = np.clip(np.rint(samples * gain), -32768, 32767).astype(np.int16)
+        count = len(samples) // 160
+        here, there = (frames(vad.segments(one, "modern"), count) for one in (samples, copy))
+        assert (here != there).mean() <= 0.03, path.name
+
+
+@pytest.mark.parametrize("rate", [8000, 22_050, 48_000])
+def test_modern_cuts_a_resampled_copy_alike(rate: int, real_data: Path) -> None:
+    for path in sorted((real_data / "speech").glob("libri_*/*.flac"))[::25]:
+        samples = decode(path.read_bytes(), 600).samples
+        count = len(samples) // 160
+        copy = soxr.resample(soxr.resample(samples, 16_000, rate), rate, 16_000)
+        here, there = (frames(vad.segments(one, "modern"), count) for one in (samples, copy))
+        assert (here != there).mean() <= 0.10, path.name
+
+
+def harmonics(pitch_hz: float | np.ndarray, count: int = 10) -> np.ndarray:
+    """Five seconds of a sawtooth-like tone."""
+    phase = 2 * np.pi * np.cumsum(np.broadcast_to(pitch_hz, 80_000)) / 16_000
+    return np.sum([np.sin(k * phase) / k for k in range(1, count + 1)], axis=0)
+
+
+def machines() -> dict[str, np.ndarray]:
+    """Five seconds each of what is no voice, of mean power 1."""
+    rng = np.random.default_rng(0)
+    seconds = np.arange(80_000) / 16_000
+    white = rng.standard_normal(80_000)
+    sounds = {
+        "white noise": white,
+        "noise in bursts": white * (0.55 + 0.45 * np.sin(2 * np.pi * 4 * seconds)),
+        "mains hum": harmonics(100) + 0.1 * white,
+        "fan": white + harmonics(120, 5),
+        "engine": harmonics(90 * 2 ** (0.05 * np.sin(2 * np.pi * 0.2 * seconds)), 30) + 0.3 * white,
+        "tone": np.sin(2 * np.pi * 200 * seconds),
+        "telephone": (seconds % 2 < 1) * (np.sin(2 * np.pi * 440 * seconds) + np.sin(2 * np.pi * 480 * seconds)),
+        "beeps": (seconds % 1 < 0.2) * np.sin(2 * np.pi * 800 * seconds),
+        "dialling": (seconds % 0.25 < 0.15) * (np.sin(2 * np.pi * 770 * seconds) + np.sin(2 * np.pi * 1336 * seconds)),
+        "clicks": np.convolve(rng.random(80_000) < 5 / 16_000, np.exp(-np.arange(400) / 60), "same"),
+    }
+    return {name: sound / np.sqrt(np.mean(sound**2)) for name, sound in sounds.items()}
+
+
+@pytest.mark.parametrize("amplitude", [30, 3000])
+@pytest.mark.parametrize("name", machines())
+def test_modern_takes_no_machine_for_a_voice(name: str, amplitude: int) -> None:
+    samples = np.clip(np.rint(machines()[name] * amplitude), -32768, 32767).astype(np.int16)
+    assert vad.segments(samples, "modern") == []
+
+
+def test_modern_finds_speech_in_noise(real_data: Path) -> None:
+    for path in sorted((real_data / "speech").glob("libri_*/*.flac"))[::25]:
+        samples = with_noise(decode(path.read_bytes(), 600).samples, 10)
+        assert frames(vad.segments(samples, "modern"), len(samples) // 160).mean() > 0.5, path.name
+
+
 def test_pitch_of_a_pulse_train_is_its_rate() -> None:
     pulses = np.zeros(16_000, np.int16)
     pulses[::128] = 20_000  # 125 Hz
-    strength, pitch_hz = vad_modern.pitch(pulses)
-    assert np.median(pitch_hz) == pytest.approx(125, rel=0.01)
-    assert np.median(strength) > 0.8
+    found = vad_modern.describe(pulses)
+    assert np.median(found.pitch_hz) == pytest.approx(125, rel=0.01)
+    assert np.median(found.strength) > 0.8
+
+
+def test_a_long_segment_is_described_as_its_parts_are() -> None:
+    """Blocks leave no seam."""
+    samples = np.random.default_rng(0).integers(-3000, 3000, 160 * 1300, dtype=np.int16)
+    whole, end = vad_modern.describe(samples), vad_modern.describe(samples[160 * 1000 :])
+    assert np.array_equal(whole.strength[1010:], end.strength[10:])
+    assert np.array_equal(whole.bands_db[1010:], end.bands_db[10:])
 
 
 @given(mask=st.lists(st.booleans(), max_size=300))

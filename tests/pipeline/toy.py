@@ -1,12 +1,17 @@
 """A toy data set and two toy stages, to test the runner without networks."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from manifests import table
 from manifests.schema import Column, Table
-from pipeline.stage import Context, Drop, Row, RowStage, ShardStage
+from pipeline.run import run_stage
+from pipeline.settings import Params, Run
+from pipeline.stage import Context, Drop, Paths, Row, RowStage, ShardStage
 
 NUMBERS = Table(
     "numbers",
@@ -116,3 +121,24 @@ SQUARE_STAGE = RowStage(
     depends=("value",),
     payload=(("numbers", "image"),),
 )
+
+
+def params(folder: Path, buckets: int = 3, max_failed: float = 0.0, **squares: Any) -> Params:
+    paths = Paths(folder / "data", folder / "reports", folder / "metrics", folder / "review")
+    return Params(paths, Run(buckets=buckets, max_failed=max_failed), {"squares": squares})
+
+
+def run_both(chosen: Params, workers: int = 1) -> None:
+    run_stage(NUMBER_STAGE, chosen, workers)
+    run_stage(SQUARE_STAGE, chosen, workers)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*.parquet"))
+    }
+
+
+def values(folder: Path) -> list[int]:
+    return sorted(row["value"] for path in table.shards(folder) for row in table.read_rows(path))

@@ -20,13 +20,13 @@ SIDE = 256
 GOOD = {"matte": b"some", "coverage": 0.5, "edge_quality": 0.8, "face_coverage": 1.0}
 
 
-def as_aligned(pixels: np.ndarray, face: tuple[float, float, float]) -> tuple[Row, geometry.Matrix]:
+def as_aligned(pixels: np.ndarray, face: tuple[float, float, float], fill: int = 255) -> tuple[Row, geometry.Matrix]:
     """A row such as the align stage writes: a square around the face, landmarks as an oval in the face."""
     x, y, box = face
     matrix = geometry.resizing((x - 1.2 * box, y - 1.1 * box, x + 1.2 * box, y + 1.3 * box), SIDE, SIDE)
     turn = np.linspace(0, 2 * np.pi, 68)
     oval = np.column_stack([x + 0.3 * box * np.cos(turn), y + 0.35 * box * np.sin(turn)])
-    image = encode_png(warp(pixels, matrix, SIDE, SIDE, 255))
+    image = encode_png(warp(pixels, matrix, SIDE, SIDE, fill))
     row = make_rows(
         ALIGN,
         1,
@@ -87,6 +87,16 @@ def test_what_align_filled_in_outside_the_original_becomes_white(person: tuple[R
     out = decode(render(row, score(row, Scoring()), Limits())["image"], 10**6)
     edge = round(geometry.apply(matrix, [[cut.shape[1], 0.0]])[0, 0])
     assert (out[:, edge + 1 :] == 255).all()
+
+
+def test_the_colour_that_align_filled_in_changes_nothing() -> None:
+    example = next(draw_world(1, seed=777))
+    cut = np.ascontiguousarray(example.pixels[:, : int(example.faces[0][0] + example.faces[0][2])])
+    white, black = (as_aligned(cut, example.faces[0], fill)[0] for fill in (255, 0))
+    assert white["image"] != black["image"]
+    one, other = score(white, Scoring()), score(black, Scoring())
+    assert one == other
+    assert render(white, one, Limits()) == render(black, other, Limits())
 
 
 def test_the_same_row_gives_the_same_bytes(person: tuple[Row, np.ndarray], scores: Row, rendered: Row) -> None:

@@ -97,7 +97,7 @@ def test_synthetic_people_are_found(shipped: segmenter.Segmenter) -> None:
 
 
 def test_real_people_are_found(shipped: segmenter.Segmenter, real_data: Path) -> None:
-    """A few photographs that were never trained on; benchmarks/segmenter.py measures them all."""
+    """A few photographs that were never trained on; `pipeline bench accuracy` measures them all."""
     ious = []
     folder = real_data / "segmentation"
     kept_back = [p for p in sorted((folder / "images").iterdir()) if segmenter_data.held_out(p.read_bytes())]

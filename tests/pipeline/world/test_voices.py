@@ -6,7 +6,7 @@ import webrtcvad
 
 from pipeline import vad
 from pipeline.frontend import PROFILES, mel
-from pipeline.vad_modern import pitch
+from pipeline.vad_modern import describe
 from pipeline.world.traits import draw_person
 from pipeline.world.vocal_tract import RATE
 from pipeline.world.voices import DEFECTS, Recording, speak
@@ -64,9 +64,9 @@ def test_webrtc_keeps_planted_speech_and_drops_planted_silence(recordings: list[
 
 def test_pitch_is_the_persons_own(recordings: list[Recording]) -> None:
     for index in range(0, PEOPLE, 5):
-        strength, pitch_hz = pitch(recordings[index].samples)
-        asked = draw_person(5, index).voice.f0_hz
-        assert abs(np.log2(np.median(pitch_hz[strength > 0.6]) / asked)) < 0.3  # a quarter of an octave or so
+        found = describe(recordings[index].samples)
+        found_hz = np.median(found.pitch_hz[found.strength > 0.6])
+        assert abs(np.log2(found_hz / draw_person(5, index).voice.f0_hz)) < 0.3  # a quarter of an octave or so
 
 
 def test_mean_and_spread_of_the_log_mel_tell_speakers_apart(recordings: list[Recording]) -> None:
