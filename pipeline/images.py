@@ -87,9 +87,10 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """16-bit and float grey to 8 bits; Pillow's own conversion would clip instead of scale."""
-    values = np.asarray(image, dtype=np.float64)
-    top = 65535.0 if values.max(initial=0.0) > 255.0 else 255.0
-    return Image.fromarray(np.clip(np.rint(values * (255.0 / top)), 0, 255).astype(np.uint8))
+    values = np.array(image, dtype=np.float32)
+    values *= 255.0 / (65535.0 if values.max(initial=0.0) > 255.0 else 255.0)
+    np.clip(np.rint(values, out=values), 0, 255, out=values)
+    return Image.fromarray(values.astype(np.uint8))
 
 
 def encode_png(pixels: Pixels) -> bytes:

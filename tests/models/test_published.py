@@ -65,7 +65,7 @@ class Bomb:
         return os.mkdir, (str(self.fuse), 0o700)
 
 
-@pytest.mark.parametrize("write", [torch.save, lambda bomb, path: path.write_bytes(pickle.dumps(bomb))])
+@pytest.mark.parametrize("write", [torch.save, lambda bomb, path: path.write_bytes(pickle.dumps(bomb, 2))])
 def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, write: object) -> None:
     fuse = tmp_path / "went off"
     write({"0.weight": Bomb(fuse)}, tmp_path / "w.pt")  # type: ignore[operator]
