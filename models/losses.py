@@ -81,10 +81,11 @@ def every_nth(faces: Tensor, side: int) -> Tensor:
 @contextmanager
 def frozen(*networks: nn.Module) -> "Iterator[None]":
     """Without weight gradients inside: the generator's step must not pay for the discriminators'."""
-    for network in networks:
-        network.requires_grad_(False)
+    weights = [weight for network in networks for weight in network.parameters() if weight.requires_grad]
+    for weight in weights:
+        weight.requires_grad_(False)
     try:
         yield
     finally:
-        for network in networks:
-            network.requires_grad_(True)
+        for weight in weights:
+            weight.requires_grad_(True)

@@ -7,17 +7,34 @@ from torch import Tensor
 from models.data import Corpus
 from models.judges import Judge
 
+_ROUNDING = 1e-9  # equal references may give scores this far apart: a matrix product sums its columns in any order
+_EPSILON = 1e-16  # in the logarithms of `face_score`
 
-def references(judge: Judge, corpus: Corpus, renormalised: bool = True) -> Tensor:
-    """Each person's real embedding (N, D): the mean over all their faces, of unit length again (SF2F, section 4.2).
+
+def embedded(judge: Judge, corpus: Corpus) -> Tensor:
+    """The embedding of every real face (faces, D), on the judge's device."""
+    return torch.cat([judge.embed(part.float() / 255) for part in torch.split(corpus.faces, 64)])
+
+
+def mean_of_each(embeddings: Tensor, owner: Tensor, people: int, renormalised: bool = True) -> Tensor:
+    """Each person's reference (people, D): the mean over all their faces, of unit length again (SF2F, section 4.2).
 
     The released evaluator leaves out the last step: `renormalised=False`. Cosine does not change, L1 does.
     """
-    owner = torch.from_numpy(corpus.packed.arrays["face_person"].copy())
-    found = torch.cat([judge.embed(part.float() / 255).cpu() for part in torch.split(corpus.faces, 64)])
-    total = torch.zeros(corpus.n_people, found.shape[1]).index_add_(0, owner, found)
-    mean = total / owner.bincount(minlength=corpus.n_people)[:, None]
+    owner = owner.to(embeddings.device)
+    total = torch.zeros(people, embeddings.shape[1], device=embeddings.device).index_add_(0, owner, embeddings)
+    mean = total / owner.bincount(minlength=people)[:, None]
     return F.normalize(mean) if renormalised else mean
+
+
+def owners(corpus: Corpus) -> Tensor:
+    """Whose each face of a corpus is, (faces,)."""
+    return torch.from_numpy(corpus.packed.arrays["face_person"].copy())
+
+
+def references(judge: Judge, corpus: Corpus) -> Tensor:
+    """Each person's reference (N, D), on the CPU."""
+    return mean_of_each(embedded(judge, corpus), owners(corpus), corpus.n_people).cpu()
 
 
 def cosine(found: Tensor, wanted: Tensor) -> Tensor:
@@ -25,17 +42,27 @@ def cosine(found: Tensor, wanted: Tensor) -> Tensor:
     return F.cosine_similarity(found, wanted.to(found.device))
 
 
-def l1(found: Tensor, wanted: Tensor) -> Tensor:
-    """Sum over the dimensions of absolute differences, (N,); smaller is better."""
-    return (found - wanted.to(found.device)).abs().sum(dim=1)
+def l1(found: Tensor, wanted: Tensor, epsilon: float = 0.0) -> Tensor:
+    """Sum over the dimensions of absolute differences, (N,); smaller is better.
+
+    The released evaluator adds an `epsilon` of 1e-6 to every difference.
+    """
+    return (found - wanted.to(found.device) + epsilon).abs().sum(dim=1)
+
+
+def l2(found: Tensor, wanted: Tensor, epsilon: float = 0.0) -> Tensor:
+    """Euclidean distance of each row to its own reference, (N,); smaller is better. `epsilon` as in `l1`."""
+    return (found - wanted.to(found.device) + epsilon).square().sum(dim=1).sqrt()
 
 
 def hits(found: Tensor, gallery: Tensor, k: int) -> Tensor:
-    """Whether row n of the gallery is among the `k` nearest to row n of `found` by cosine, (N,) bool; ties miss."""
-    scores = F.normalize(found) @ F.normalize(gallery.to(found.device)).T
-    own = scores.diagonal()[:, None]
-    others = torch.eye(len(found), dtype=torch.bool, device=found.device).logical_not()
-    return ((scores >= own) & others).sum(dim=1) < k
+    """Whether row n of the gallery is among the `k` nearest to row n of `found` by cosine, (N,) bool.
+
+    Ties miss, and so does an embedding that is not finite.
+    """
+    scores = F.normalize(found.double()) @ F.normalize(gallery.to(found.device).double()).T
+    farther = scores < scores.diagonal()[:, None] - _ROUNDING
+    return (~farther).sum(dim=1) - 1 < k  # less the own place, which is never farther than itself
 
 
 def galleries(people: int, size: int, seed: int) -> list[Tensor]:
@@ -50,8 +77,20 @@ def consecutive(people: int, size: int = 100, blocks: int = 3) -> list[Tensor]:
 
 
 def recall(found: Tensor, gallery: Tensor, places: list[Tensor], k: int) -> Tensor:
-    """Hits at `k` of every query within its own gallery; one value per query of all galleries, in their order."""
-    return torch.cat([hits(found[place], gallery[place], k) for place in places]).float()
+    """Hits at `k` of every query within its own gallery, one value per query, in the order of the galleries.
+
+    A gallery counts as one whatever its size, as in the released evaluator: its values are scaled so that the mean
+    over all queries is the plain mean over the galleries.
+    """
+    queries = sum(len(place) for place in places)
+    return torch.cat(
+        [hits(found[place], gallery[place], k).float() * (queries / (len(places) * len(place))) for place in places]
+    )
+
+
+def chance(places: list[Tensor], k: int) -> float:
+    """Recall at `k` of a blind guess."""
+    return sum(min(1.0, k / len(place)) for place in places) / len(places)
 
 
 def knows_gender_only(genders: list[str | None], places: list[Tensor], k: int) -> float | None:
@@ -59,69 +98,91 @@ def knows_gender_only(genders: list[str | None], places: list[Tensor], k: int) -
 
     None where somebody's gender is not known.
     """
-    if any(gender is None for gender in genders):
+    if None in genders:
         return None
     shares = []
     for place in places:
         of = [genders[i] for i in place.tolist()]
-        shares += [min(1.0, k / of.count(gender)) for gender in of]
+        shares.append(sum(min(1.0, k / of.count(gender)) for gender in of) / len(of))
     return sum(shares) / len(shares)
 
 
-def matching(found: Tensor, wanted: Tensor, pairs: Tensor) -> Tensor:
-    """Whether each generated face is nearer to its true face than to an impostor's (voice2face, section 5).
+def impostors(genders: list[str | None], trials: int, same_gender: bool, seed: int) -> tuple[Tensor, Tensor]:
+    """At least `trials` trials: probes (P,), and as many impostors of each, drawn uniformly from the others, (P, R).
 
-    `pairs` is (T, 2): whose face was generated, and the impostor. Ties are wrong.
-    """
-    probe, wanted = F.normalize(found[pairs[:, 0]]), F.normalize(wanted)
-    return (probe * wanted[pairs[:, 0]]).sum(1) > (probe * wanted[pairs[:, 1]]).sum(1)
-
-
-def impostors(genders: list[str | None], trials: int, same_gender: bool, seed: int) -> Tensor:
-    """Trials (T, 2) of a person and another one, drawn uniformly; with `same_gender` both of one known gender.
-
-    Empty where nobody has such a counterpart.
+    With `same_gender` both are of one known gender. Empty where nobody has such a counterpart.
     """
     generator = torch.Generator().manual_seed(seed)
-    people = len(genders)
-    if not same_gender:
-        if people < 2:
-            return torch.empty(0, 2, dtype=torch.long)
-        first = torch.randint(people, (trials,), generator=generator)
-        step = torch.randint(1, people, (trials,), generator=generator)
-        return torch.stack([first, (first + step) % people], dim=1)
-    pools = {g: torch.tensor([i for i, other in enumerate(genders) if other == g]) for g in set(genders) - {None}}
-    large = torch.cat([torch.empty(0, dtype=torch.long), *(pool for pool in pools.values() if len(pool) > 1)])
-    if not len(large):
-        return torch.empty(0, 2, dtype=torch.long)
-    first = large[torch.randint(len(large), (trials,), generator=generator)]
-    second = torch.empty_like(first)
-    for gender, pool in pools.items():
-        mine = torch.tensor([genders[i] == gender for i in first.tolist()])
-        if not mine.any():
-            continue
-        place = torch.searchsorted(pool, first[mine])
-        step = torch.randint(1, len(pool), (int(mine.sum()),), generator=generator)
-        second[mine] = pool[(place + step) % len(pool)]
-    return torch.stack([first, second], dim=1)
+    group = list(genders) if same_gender else ["anybody"] * len(genders)
+    pools = {name: torch.tensor([i for i, other in enumerate(group) if other == name]) for name in set(group) - {None}}
+    probes = [i for i, name in enumerate(group) if name is not None and len(pools[name]) > 1]
+    if not probes:
+        return torch.empty(0, dtype=torch.long), torch.empty(0, 0, dtype=torch.long)
+    of_each = -(-trials // len(probes))
+    drawn = []
+    for probe in probes:
+        pool = pools[group[probe]]
+        step = torch.randint(1, len(pool), (of_each,), generator=generator)
+        drawn.append(pool[(torch.searchsorted(pool, probe) + step) % len(pool)])
+    return torch.tensor(probes), torch.stack(drawn)
+
+
+def matching(found: Tensor, wanted: Tensor, probes: Tensor, others: Tensor) -> Tensor:
+    """Share of the trials in which a generated face is nearer to its true face than to an impostor's, (P,).
+
+    voice2face, section 5. Ties are wrong.
+    """
+    found, wanted = F.normalize(found.double()), F.normalize(wanted.to(found.device).double())
+    scores = (found @ wanted.T)[probes.to(found.device)].cpu()
+    return (scores.gather(1, probes[:, None]) > scores.gather(1, others) + _ROUNDING).float().mean(dim=1)
+
+
+def matching_by_gender(genders: list[str | None]) -> float | None:
+    """Accuracy of matching, against any impostor, that knows the gender and nothing else; None as for recall."""
+    if None in genders or len(genders) < 2:
+        return None
+    alike = [(genders.count(gender) - 1) / (len(genders) - 1) for gender in genders]
+    return 1 - sum(alike) / len(alike) / 2
 
 
 def face_score(probabilities: Tensor, splits: int, seed: int) -> Tensor:
     """VGGFace Score (or Inception Score) of each split: exp of the mean divergence of a face's classes from the mean.
 
-    `probabilities` is (N, classes). Faces are shuffled and cut into `splits` parts; 1e-16 stands in every logarithm.
+    `probabilities` is (N, classes) with N >= `splits`. Faces are shuffled and cut into parts as equal as can be.
     """
     order = torch.randperm(len(probabilities), generator=torch.Generator().manual_seed(seed))
-    parts = torch.chunk(probabilities.double()[order], splits)
-    scores = [(p * ((p + 1e-16).log() - (p.mean(0, keepdim=True) + 1e-16).log())).sum(1).mean().exp() for p in parts]
+    scores = []
+    for part in torch.tensor_split(order, splits):
+        p = probabilities[part].double()
+        log_mean = (p.mean(dim=0, keepdim=True) + _EPSILON).log()
+        scores.append((p * ((p + _EPSILON).log() - log_mean)).sum(dim=1).mean().exp())
     return torch.stack(scores)
 
 
 def collapse(found: Tensor) -> float:
     """Mean cosine between the faces of different people: near 1 where all faces are the same."""
-    unit = F.normalize(found)
-    people = len(unit)
-    return float((unit.sum(0).square().sum() - unit.square().sum()) / (people * (people - 1)))
+    return to_others(found, found)
+
+
+def to_others(found: Tensor, wanted: Tensor) -> float:
+    """Mean cosine between the faces of people and the references of other people."""
+    found, wanted = F.normalize(found.double()), F.normalize(wanted.to(found.device).double())
+    people = len(found)
+    return float((found.sum(0) @ wanted.sum(0) - (found * wanted).sum()) / (people * (people - 1)))
+
+
+def frechet(found: Tensor, real: Tensor) -> float:
+    """Squared Frechet distance between normal distributions fitted to embeddings (N, D) and (M, D).
+
+    The formula of FID, in the judge's space. It shrinks as N and M grow: compare at equal numbers only.
+    """
+    a, b = found.cpu().double(), real.cpu().double()
+    spread_a, spread_b = a.T.cov(), b.T.cov()
+    size, axes = torch.linalg.eigh(spread_a)
+    root = (axes * size.clamp_min(0).sqrt()) @ axes.T
+    shared = torch.linalg.eigvalsh(root @ spread_b @ root).clamp_min(0).sqrt().sum()
+    apart = (a.mean(0) - b.mean(0)).square().sum()
+    return float(apart + spread_a.trace() + spread_b.trace() - 2 * shared)
 
 
 class LinearGender:
@@ -129,7 +190,7 @@ class LinearGender:
 
     def __init__(self, embeddings: Tensor, genders: list[str | None], ridge: float = 1e-2) -> None:
         known = torch.tensor([gender in ("m", "f") for gender in genders])
-        x = embeddings[known].double()
+        x = embeddings.cpu()[known].double()
         y = torch.tensor([1.0 if g == "f" else -1.0 for g in genders if g in ("m", "f")], dtype=torch.double)
         self._mean, self._offset = x.mean(0), y.mean()
         x, y = x - self._mean, y - self._offset

@@ -5,7 +5,6 @@ One folder per split, front end and picture size; a changed manifest packs anew.
 
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,18 +16,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
 from manifests import table
 from manifests.errors import DataError, Missing
 from manifests.schema import MANIFEST, mel_column
+from models.system import MIN_FRAMES
 from pipeline.frontend import PROFILES
 
 _FORMAT = 1  # raise it when the files change
 _ARRAYS = ("clip_start", "clip_frames", "clip_person", "clip_mean", "clip_std", "faces", "face_person")
 _MAX_PIXELS = 4096 * 4096  # of a finished picture
-_SHORTEST = 2  # frames
 _AT_ONCE = 256  # pictures decoded together
 Row = dict[str, Any]
 
@@ -43,7 +43,7 @@ class Packed:
     genders: tuple[str | None, ...]
     left_out: dict[str, int]  # people without one of the halves, by what they lack
     arrays: dict[str, NDArray[Any]]  # mapped from disk, read-only
-    digest: str  # of the manifest's rows
+    digest: str  # of the rows of the manifest and of its shards
     vad: str  # voice activity detection that the mels were cut by
 
 
@@ -55,20 +55,34 @@ def pack(manifest: Path, split: str, profile: str, side: int, cache: Path) -> Pa
     left.
     """
     table.expect(manifest, MANIFEST)
-    digest = table.rows_digest(manifest)
+    digest = _digest(manifest)
     name = sha256(json.dumps([_FORMAT, digest, split, profile, side]).encode()).hexdigest()[:16]
     folder = cache / f"{split}-{profile}-{side}-{name}"
-    if not folder.exists():
-        _write(manifest, split, profile, side, folder)
-    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-    arrays = {n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in _ARRAYS}
-    mels = np.memmap(folder / "mels.f16", "<f2", "r").reshape(-1, PROFILES[profile].bands)
-    people, genders = tuple(facts["people"]), tuple(facts["genders"])
-    return Packed(split, profile, people, genders, facts["left_out"], arrays | {"mels": mels}, digest, facts["vad"])
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f".{folder.name}.lock"):  # processes that train together pack once
+        if not folder.exists():
+            _write(manifest, split, profile, side, folder)
+    try:
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        arrays = {n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in _ARRAYS}
+        mels = np.memmap(folder / "mels.f16", "<f2", "r").reshape(-1, PROFILES[profile].bands)
+        people, genders, left_out, vad = (facts[n] for n in ("people", "genders", "left_out", "vad"))
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{folder} is damaged ({error}): delete it, it is packed anew") from error
+    return Packed(split, profile, tuple(people), tuple(genders), left_out, arrays | {"mels": mels}, digest, vad)
+
+
+def _digest(manifest: Path) -> str:
+    """Of every row, payload included: mels that were made again leave the manifest's own rows as they were."""
+    shards = sorted(set(table.read_table(manifest, ["shard"])["shard"].to_pylist()))
+    return table.digest_of([table.rows_digest(p) for p in (manifest, *(_inside(manifest.parent, s) for s in shards))])
 
 
 def _write(manifest: Path, split: str, profile: str, side: int, folder: Path) -> None:
-    """Pack into a temporary folder and rename it: a killed run leaves nothing that looks finished."""
+    """Pack into a temporary folder and rename it: a killed run leaves nothing that looks finished.
+
+    The caller holds the lock, so that a temporary folder that is there already is a killed run's.
+    """
     listed = table.read_table(manifest)
     listed = listed.filter(pc.equal(listed["split"], split))
     rows = sorted(listed.to_pylist(), key=lambda row: (row["identity_id"], row["row_id"]))
@@ -84,7 +98,7 @@ def _write(manifest: Path, split: str, profile: str, side: int, folder: Path) ->
     faces, clips = ([row for row in by_kind[kind] if row["identity_id"] in numbers] for kind in ("face", "speech"))
     genders = {row["identity_id"]: row["gender"] for row in rows}
     facts = {
-        "vad": _vad(_inside(manifest.parent, clips[0]["shard"]), profile),
+        "vad": _vad([_inside(manifest.parent, shard) for shard in sorted({row["shard"] for row in clips})], profile),
         "people": people,
         "genders": [genders[person] for person in people],
         "left_out": {
@@ -92,20 +106,16 @@ def _write(manifest: Path, split: str, profile: str, side: int, folder: Path) ->
             "no speech": len(having["face"] - having["speech"]),
         },
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
     try:
         _write_faces(manifest.parent, faces, side, temporary)
         np.save(temporary / "face_person.npy", np.array([numbers[row["identity_id"]] for row in faces]))
         _write_mels(manifest.parent, clips, profile, temporary)
         np.save(temporary / "clip_person.npy", np.array([numbers[row["identity_id"]] for row in clips]))
         table.write_text(temporary / "facts.json", json.dumps(facts))
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.exists():  # another process may have packed the same in the meantime
-                raise
+        temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -118,16 +128,21 @@ def _inside(root: Path, shard: str) -> Path:
     return root / path
 
 
-def _vad(shard: Path, profile: str) -> str:
-    """The voice activity detection of a front end, as the stage recorded it."""
-    settings = table.provenance(shard).get("settings", {})
-    by_profile = dict(zip(settings.get("profiles", ()), settings.get("vads", ()), strict=False))
-    if profile not in by_profile:
-        raise Missing(
-            f"{shard} was made without front end {profile}, which this experiment needs: add it to `voices.profiles` "
-            "(and its VAD to `voices.vads`) in params.yaml, then `pipeline run voices manifest`"
-        )
-    return str(by_profile[profile])
+def _vad(shards: Sequence[Path], profile: str) -> str:
+    """The voice activity detection of a front end, as the stage recorded it; the same in every shard."""
+    found = set()
+    for shard in shards:
+        settings = table.provenance(shard).get("settings", {})
+        by_profile = dict(zip(settings.get("profiles", ()), settings.get("vads", ()), strict=False))
+        if profile not in by_profile:
+            raise Missing(
+                f"{shard} was made without front end {profile}, which this experiment needs: add it to "
+                "`voices.profiles` (and its VAD to `voices.vads`) in params.yaml, then `pipeline run voices manifest`"
+            )
+        found.add(str(by_profile[profile]))
+    if len(found) > 1:
+        raise DataError(f"{shards[0].parent} was made with several VADs, {sorted(found)}: run `pipeline run voices`")
+    return found.pop()
 
 
 def _payload(root: Path, rows: Sequence[Row], column: str) -> Iterator[tuple[int, bytes]]:
@@ -167,7 +182,7 @@ def _face(data: bytes, side: int, row_id: str) -> NDArray[np.uint8]:
             if image.width * image.height > _MAX_PIXELS:
                 raise DataError(f"face {row_id} has {image.width} x {image.height} pixels: at most {_MAX_PIXELS}")
             small = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"face {row_id} cannot be decoded ({error}): run the pipeline again") from error
     return np.asarray(small).transpose(2, 0, 1)
 
@@ -180,11 +195,16 @@ def _write_mels(root: Path, rows: Sequence[Row], profile: str, folder: Path) -> 
     written = 0
     with (folder / "mels.f16").open("wb") as out:
         for place, data in _payload(root, rows, column):
-            mel = np.frombuffer(data, "<f2").reshape(-1, bands)
             row_id = rows[place]["row_id"]
-            if len(mel) < _SHORTEST:
+            if len(data) % (2 * bands):
                 raise DataError(
-                    f"recording {row_id} has {len(mel)} frames, expected {_SHORTEST} or more: raise voices.min_voiced_s"
+                    f"recording {row_id}: {len(data)} bytes in {column} are no whole frames of {bands} bands: run "
+                    "`pipeline run voices`"
+                )
+            mel = np.frombuffer(data, "<f2").reshape(-1, bands)
+            if len(mel) < MIN_FRAMES:
+                raise DataError(
+                    f"recording {row_id} has {len(mel)} frames, expected {MIN_FRAMES} or more: raise voices.min_voiced_s"
                 )
             if not np.isfinite(mel).all():
                 raise DataError(

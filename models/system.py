@@ -20,7 +20,10 @@ from typing import Any, Literal, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from manifests.errors import UsageError
+
 Kind = Literal["paired", "windows", "unpaired"]
+MIN_FRAMES = 2  # of a recording and of a crop: the fewest that the encoders take
 Losses = dict[str, Tensor]
 
 
@@ -135,3 +138,24 @@ def load(name: str) -> System:
     """The module of a system."""
     assert name in SYSTEMS, name
     return cast(System, import_module(f"models.{name}"))
+
+
+def build(system: System, settings: Any, n_identities: int) -> dict[str, nn.Module]:
+    """The networks of a system. Raises UsageError for settings that no network can have."""
+    try:
+        return system.build(settings, n_identities)
+    except (ValueError, IndexError, RuntimeError) as error:  # of torch's layers: sizes below 1, or too large
+        raise UsageError(f"these settings make no network ({error}): see sides, channels and widths") from error
+
+
+def plan(system: System, settings: Any) -> tuple[Phase, ...]:
+    """The phases that have iterations. Raises UsageError where a phase cannot cut its batches from recordings."""
+    phases = tuple(phase for phase in system.phases(settings) if phase.iterations)
+    for phase in phases:
+        shortest, longest = phase.frames
+        if not MIN_FRAMES <= shortest <= longest:
+            raise UsageError(
+                f"phase {phase.name}: crops of {shortest} to {longest} frames; expected the shorter first, from "
+                f"{MIN_FRAMES} frames"
+            )
+    return phases
