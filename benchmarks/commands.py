@@ -24,7 +24,7 @@ import yaml
 RUNS = 3
 ROOT = Path(__file__).parents[1]
 VERBS = ("run", "demo", "identities", "check-audio", "review-export", "remove", "train-segmenter", "validate", "stats")
-COPIED = ("dvc.yaml", "params.yaml", ".dvcignore", "stages", "pipeline", "removals", "review")
+COPIED = ("dvc.yaml", "params.yaml", ".dvcignore", "stages", "manifests", "pipeline", "removals", "review")
 
 # Stands in for `pipeline`: writes small shards where `dvc.yaml` says that the stage's results go.
 STAND_IN = """#!{python}

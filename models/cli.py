@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from models.evaluate import Protocol
+    from models.face_net import Half
     from models.train import Options
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -83,12 +84,12 @@ def _training(command: F) -> F:
 
 
 def _train(experiment: str, out: Path, manifest: Path, assignments: tuple[str, ...], options: "Options") -> None:
-    from models.config import changed
+    from models.config import assigned
     from models.experiments import find
     from models.train import train
 
     one = find(experiment)
-    click.echo(train(out, manifest, one, changed(one, assignments), options))
+    click.echo(train(out, manifest, one, assigned(one.settings, assignments, experiment), options))
 
 
 def _options(device: str | None, kept_gb: float, given: dict[str, Any]) -> "Options":
@@ -122,6 +123,29 @@ def pretrain_voice(
 ) -> None:  # fmt: skip
     """Train the speaker encoder that voice2face freezes; then `models train --start` its folder."""
     _train(experiment, out, manifest, assignments, _options(device, kept_gb, given))
+
+
+@main.command("pretrain-face")
+@_manifest
+@click.option("--out", type=_FILE, required=True, help="The .safetensors file to write; then a judge by its path.")
+@click.option("--half", type=click.Choice(["a", "b"]), required=True, help="Of the training people.")
+@click.option("--front-end", default="sf2f", show_default=True, help="A profile that the manifest has mels of.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable.")
+@_device
+@exit_codes
+def pretrain_face(
+    manifest: Path, out: Path, half: "Half", front_end: str, assignments: tuple[str, ...], device: str | None
+) -> None:
+    """Train our own face network on one half of the training people: one half's in the loss, the other's to judge."""
+    from models.config import assigned
+    from models.pretrain_face import Settings, train
+
+    def say(text: str) -> None:
+        click.echo(text, err=True)
+
+    click.echo(
+        train(out, manifest, half, assigned(Settings(), assignments, "pretrain-face"), _chosen(device), front_end, say)
+    )
 
 
 @main.command()

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from manifests.errors import UsageError
 from manifests.settings import build
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +23,12 @@ class Experiment:
     reproduces: str  # table and row, or what the preset is for
 
 
-def changed(experiment: Experiment, assignments: Sequence[str]) -> Any:
-    """The experiment's settings with `key=value` assignments applied; values are read as YAML.
+def assigned(settings: T, assignments: Sequence[str], where: str) -> T:
+    """Settings (a dataclass) with `key=value` assignments applied; values are read as YAML.
 
     Raises UsageError for an unknown key, listing the valid ones, and for a value of another type.
     """
-    settings = experiment.settings
-    valid = sorted(field.name for field in fields(settings))
+    valid = sorted(field.name for field in fields(settings))  # type: ignore[arg-type]  # T is a dataclass
     values: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -37,4 +38,4 @@ def changed(experiment: Experiment, assignments: Sequence[str]) -> Any:
             values[key] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise UsageError(f"--set {assignment}: the value is not YAML: {error}") from error
-    return build(type(settings), asdict(settings) | values, experiment.name)
+    return build(type(settings), asdict(settings) | values, where)  # type: ignore[call-overload]
