@@ -173,8 +173,8 @@ def evaluate(
     plan = scoring.Plan(split=split, protocol=protocol, runs=runs, seed=seed)
     network = judges.load(judge or scoring.default_judge(model, protocol), chosen)
     folder = out or (checkpoint if checkpoint.is_dir() else checkpoint.parent)
-    report, shown = scoring.evaluate(model, manifest, network, plan, folder.parent / "packed")
-    paths = scoring.write(folder, report, shown)
+    report, sheet = scoring.evaluate(model, manifest, network, plan, folder.parent / "packed")
+    paths = scoring.write(folder, report, sheet)
     click.echo(paths[1].read_text(encoding="utf-8"))
     for path in paths:
         click.echo(path)
@@ -188,15 +188,13 @@ def compare(runs: tuple[Path, ...]) -> None:
 
     Numbers of different judges, data or protocols stand in different tables.
     """
-    import json
-
     from manifests.errors import Missing
     from models import tables
 
     files = [file for run in runs for file in (sorted(run.glob("evaluation-*.json")) if run.is_dir() else [run])]
     if not files:
         raise Missing(f"no evaluation in {', '.join(map(str, runs))}: `models evaluate --checkpoint RUN` makes one")
-    click.echo(tables.markdown([json.loads(file.read_text(encoding="utf-8")) for file in files]))
+    click.echo(tables.markdown([tables.read(file) for file in files]))
 
 
 @main.command()

@@ -1,12 +1,31 @@
-"""Score a trained system on people it never saw: real against generated faces, by a face network outside the loss.
+"""Score a trained system on people it never saw: generated against real faces, by a face network outside the loss.
 
-Ten runs over other crops of the voices; intervals over the people. The protocol is SF2F's (section 4.2), with random
-galleries; `authors` is that of the released evaluator.
+Ten runs over other stretches of the voices; intervals over the people. The protocol is SF2F's (section 4.2), with
+random galleries; `authors` is that of the released evaluator. The JSON report holds:
+
+    format       what wrote it, and of which form
+    checkpoint   sha256, experiment, system, settings, seed, place in the run, parameters by network
+    trained_on   digest of the manifest, front end, VAD, number of identities, judge of the loss (name, sha256; or null)
+    judge        name, sha256: the face network that scored
+    classifier   name, sha256: of the VGGFace Score; or `why` there is none
+    data         manifest (digest), split, people, front end, left out (people by what they lack)
+    protocol     name, seed, gallery: the sizes
+    versions     hq-vox, torch
+    real         the ceiling: one real photograph of each person against their others, as a row; or `why` there is none
+    gender_probe accuracy of the linear gender probe on those photographs; or `why` there is none
+    rows         one for each way of listening: name, way, seconds (shortest and longest), runs, people, and
+                 cosine, l1, l2, recall.K, recall_among_all.K, matching, matching_same_gender, gender,
+                 closed_set.top_K     each {mean, spread_over_runs, interval: [low, high], items, …} or {why}
+                 cosine_to_others, collapse, frechet.mean, vfs.rgb and vfs.bgr {mean, spread_over_splits}
+
+All shares are fractions. `chance` and `gender_only` stand beside the metrics that have them.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import platform
+import re
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,32 +35,17 @@ from torch import Tensor
 
 from manifests.errors import DataError, UsageError
 from manifests.table import write_text
-from models import data, metrics, pack, tables
-from models.data import Corpus, Draw
+from models import data, listening, metrics, pack, probes, scores, tables
+from models.data import Corpus
 from models.judges import Judge
-from models.report import save_grid
+from models.listening import Classes
+from models.scores import Asked, Figure
+from models.sheet import contact_sheet
 from models.state import Model
 
-FRAMES_PER_S = 100
-KS = (1, 2, 5, 10, 20, 50)
-_AT_ONCE = 64  # people
-_RESAMPLES = 2000
-_TRIALS = 20_000
 _SHOWN = 12  # people on the contact sheet
+_AUTHORS_EPSILON = 1e-6  # which their distances add to every difference
 Protocol = Literal["default", "authors"]
-
-
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """How a voice is heard: how much of it, and whether windows of it are fused."""
-
-    seconds: float
-    fused: bool
-
-    @property
-    def name(self) -> str:
-        """In words."""
-        return f"{self.seconds:g} s{', fused' if self.fused else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,14 @@ class Plan:
     seed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What the contact sheet shows."""
+
+    columns: tuple[str, ...]
+    faces: Tensor  # (people, columns, 3, S, S) uint8
+
+
 def default_judge(model: Model, protocol: Protocol) -> str:
     """The judge where none is named: the paper's in the authors' protocol, else dlib's.
 
@@ -63,7 +75,7 @@ def default_judge(model: Model, protocol: Protocol) -> str:
     """
     if protocol == "authors":
         return "facenet"
-    loss = model.facts["loss_judge"]
+    loss = model.facts.get("loss_judge")
     if loss is not None and loss["name"] == "dlib":
         raise UsageError(
             "this model was trained against dlib's face network, which so cannot judge it: name another with --judge, "
@@ -72,53 +84,62 @@ def default_judge(model: Model, protocol: Protocol) -> str:
     return "dlib"
 
 
-def evaluate(model: Model, manifest: Path, judge: Judge, plan: Plan, cache: Path) -> tuple[dict[str, Any], Tensor]:
-    """The report (JSON) and (people, columns, 3, S, S) real and generated faces for a contact sheet.
+def evaluate(model: Model, manifest: Path, judge: Judge, plan: Plan, cache: Path) -> tuple[Figure, Sheet]:
+    """The report, and faces to look at.
 
-    Raises UsageError where the judge was in the loss (the authors' protocol allows it) or the system makes no faces.
+    Raises UsageError where the judge was in the loss (the authors' protocol allows it) or the system makes no faces,
+    DataError for a split of one person and for mels that were made otherwise than those the model was trained on.
     """
     _may_judge(model, judge, plan.protocol)
-    system = model.system
-    side = system.side(model.settings)
-    corpus = _corpus(manifest, plan.split, model, side, cache, judge.device)
-    wanted = metrics.references(judge, corpus, renormalised=plan.protocol == "default").to(judge.device)
-    classify = _Gender(manifest, model, side, cache, judge)
     authors = plan.protocol == "authors"
+    corpus = _corpus(model, manifest, plan.split, cache, judge.device)
     people = corpus.n_people
-    places = metrics.consecutive(people) if authors else metrics.galleries(people, plan.gallery, plan.seed)
-    rows, columns = [_real(corpus, wanted, places, judge)], [_first_faces(corpus)]
-    for listening in _listenings(model, plan):
+    if people < 2:
+        raise DataError(f"{manifest}: split {plan.split} has one person: nobody to tell them from")
+    real, owner = metrics.embedded(judge, corpus), metrics.owners(corpus)
+    asked = Asked(
+        wanted=metrics.mean_of_each(real, owner, people, renormalised=not authors),
+        real=real,
+        genders=list(corpus.packed.genders),
+        places=_places(plan, people),
+        seed=plan.seed,
+        epsilon=_AUTHORS_EPSILON if authors else 0.0,
+    )
+    classes, classifier = probes.classifier(judge.device)
+    known = _known(model, manifest, cache, judge)
+    firsts = torch.from_numpy(corpus.portraits[0])
+    photograph = real[firsts.to(real.device)]
+    rows, columns, shown = [], ["real"], [corpus.faces[firsts[:_SHOWN].to(corpus.faces.device)].cpu()]
+    for how in listening.authors(model) if authors else listening.default(model, plan.seconds):
         runs = 1 if authors else plan.runs
-        heard = [_hear(model, corpus, listening, plan, run, judge) for run in range(runs)]
-        rows.append(_row(listening.name, [embedded for embedded, _ in heard], corpus, wanted, places, plan.seed))
-        rows[-1] |= {"seconds": listening.seconds, "fused": listening.fused} | classify(heard[0][0], corpus)
-        columns.append(heard[0][1])
+        heard = [listening.hear(model, corpus, how, judge, (plan.seed, run), classes) for run in range(runs)]
+        found = [made.embeddings for made in heard]
+        rows.append(
+            {"name": how.name, "way": how.way, "seconds": [frames / listening.FRAMES_PER_S for frames in how.frames]}
+            | scores.row(asked, found)
+            | {
+                "gender": known.gender_of(found, asked.genders),
+                "closed_set": known.closed_set(model, how, judge, plan.seed),
+                "vfs": probes.face_score([made.classes for made in heard], classifier.get("why", ""), plan.seed),
+            }
+        )
+        columns.append(how.name)
+        shown.append(heard[0].faces[:_SHOWN])
     report = {
-        "checkpoint": {
-            "sha256": model.sha256,
-            **{k: model.facts[k] for k in ("experiment", "system", "settings", "seed")},
-        },
-        "place": model.facts["place"],
-        "loss_judge": model.facts["loss_judge"],
-        "judge": {"name": judge.name, "sha256": judge.sha256},
-        "data": {
-            "manifest": corpus.packed.digest,
-            "split": plan.split,
-            "people": people,
-            "front_end": corpus.packed.profile,
-        },
-        "left_out": corpus.packed.left_out,
-        "protocol": {"name": plan.protocol, "seed": plan.seed, "gallery": [len(place) for place in places]},
-        "gender_of_real_faces": classify.on_real,
+        **_made_of(model, judge, corpus),
+        "classifier": classifier,
+        "protocol": {"name": plan.protocol, "seed": plan.seed, "gallery": [len(place) for place in asked.places]},
+        "real": _ceiling(asked, corpus, photograph, plan, classes),
+        "gender_probe": known.gender_of([photograph], asked.genders),
         "rows": rows,
     }
-    return report, torch.stack(columns, dim=1)
+    return report, Sheet(tuple(columns), torch.stack(shown, dim=1))
 
 
 def _may_judge(model: Model, judge: Judge, protocol: Protocol) -> None:
     if not model.system.GENERATES:
         raise UsageError(f"experiment {model.facts['experiment']} makes no faces: there is nothing to score")
-    loss = model.facts["loss_judge"]
+    loss = model.facts.get("loss_judge")
     if protocol == "default" and loss is not None and loss["sha256"] == judge.sha256:
         raise UsageError(
             f"judge {judge.name} was in the loss of this model: name another with --judge, or use --protocol authors, "
@@ -126,190 +147,86 @@ def _may_judge(model: Model, judge: Judge, protocol: Protocol) -> None:
         )
 
 
-def _corpus(manifest: Path, split: str, model: Model, side: int, cache: Path, device: torch.device) -> Corpus:
-    return data.load(pack.pack(manifest, split, model.system.FRONT_END, side, cache), device)
-
-
-def _listenings(model: Model, plan: Plan) -> Iterator[Listening]:
-    if plan.protocol == "authors":
-        yield Listening(25.0, fused=model.fusing is not None)
-        return
-    for seconds in plan.seconds:
-        yield Listening(seconds, fused=False)
-        if model.fusing is not None and round(seconds * FRAMES_PER_S) > model.fusing.frames[0]:
-            yield Listening(seconds, fused=True)
-
-
-def _hear(
-    model: Model, corpus: Corpus, listening: Listening, plan: Plan, run: int, judge: Judge
-) -> tuple[Tensor, Tensor]:
-    """Embeddings (N, D) of the faces made for one run over everybody's voices, and the first faces themselves."""
-    rng = np.random.default_rng([plan.seed, run, round(listening.seconds * FRAMES_PER_S)])
-    people = np.arange(corpus.n_people)
-    found, shown = [], []
-    for chunk in np.array_split(people, -(-len(people) // _AT_ONCE)):
-        if plan.protocol == "authors":
-            embedded, made = _as_authors(model, corpus, chunk, listening.fused, judge)
-        else:
-            made = model.system.faces(
-                model.networks,
-                model.settings,
-                data.gather(corpus, _drawn(model, corpus, chunk, listening, rng), judge.device),
-            )
-            embedded = judge.embed(made)
-        found.append(embedded)
-        shown.append(made.cpu())
-    return torch.cat(found), torch.cat(shown)[:_SHOWN]
-
-
-def _drawn(model: Model, corpus: Corpus, people: data.Ints, listening: Listening, rng: np.random.Generator) -> Draw:
-    """One random stretch of one recording each; fused: all windows of that stretch, half overlapping."""
-    frames = round(listening.seconds * FRAMES_PER_S)
-    clip = data.one_each(corpus.clips, people, rng)
-    start = data.crop_start(corpus, clip, frames, rng)
-    face = corpus.portraits[0][people]
-    if not listening.fused:
-        return Draw(clip, start, frames, people, face, people)
-    assert model.fusing is not None
-    window = model.fusing.frames[0]
-    offsets = np.arange(0, frames - window + 1, window // 2)
-    count = np.full(len(people), len(offsets))
-    clips = np.repeat(clip[:, None], len(offsets), axis=1)
-    return Draw(clips, start[:, None] + offsets, window, people, face, people, count)
-
-
-def _as_authors(model: Model, corpus: Corpus, people: data.Ints, fused: bool, judge: Judge) -> tuple[Tensor, Tensor]:
-    """Up to 20 windows of 125 frames per person, in order: one fused face, or the mean of the faces' embeddings."""
-    clip, start, count = data.windows(corpus, people, 125, 125, 20, None)
-    face = corpus.portraits[0][people]
-    if fused:
-        batch = data.gather(corpus, Draw(clip, start, 125, people, face, people, count), judge.device)
-        made = model.system.faces(model.networks, model.settings, batch)
-        return judge.embed(made), made
-    means, firsts = [], []
-    for row, person in enumerate(people):
-        who, n = np.full(count[row], person), int(count[row])
-        batch = data.gather(
-            corpus, Draw(clip[row, :n], start[row, :n], 125, who, face[row].repeat(n), who), judge.device
+def _corpus(model: Model, manifest: Path, split: str, cache: Path, device: torch.device) -> Corpus:
+    packed = pack.pack(manifest, split, model.system.FRONT_END, model.system.side(model.settings), cache)
+    if packed.vad != model.facts["vad"]:
+        raise DataError(
+            f"{manifest} was made with the voice activity detection {packed.vad!r}, this model hears what "
+            f"{model.facts['vad']!r} leaves: set `voices.vads` in params.yaml, then `pipeline run voices manifest`"
         )
-        made = model.system.faces(model.networks, model.settings, batch)
-        means.append(judge.embed(made).mean(dim=0))
-        firsts.append(made[0])
-    return torch.stack(means), torch.stack(firsts)
+    return data.load(packed, device)
 
 
-def _first_faces(corpus: Corpus) -> Tensor:
-    first = torch.from_numpy(corpus.portraits[0][:_SHOWN]).to(corpus.faces.device)
-    return (corpus.faces[first].float() / 255).cpu()
+def _known(model: Model, manifest: Path, cache: Path, judge: Judge) -> probes.Known:
+    try:
+        return probes.known(_corpus(model, manifest, "train", cache, judge.device), judge, model.facts.get("manifest"))
+    except DataError as error:
+        return probes.unknown(str(error))
 
 
-def _real(corpus: Corpus, wanted: Tensor, places: list[Tensor], judge: Judge) -> dict[str, Any]:
-    """The ceiling: a person's first real photograph in the place of a generated one, against the mean of the others."""
-    first, count = corpus.portraits
-    if (count < 2).any():
-        return {"name": "real photograph", "why": f"{int((count < 2).sum())} people have one face only: no ceiling"}
-    embedded = judge.embed(corpus.faces[torch.from_numpy(first).to(corpus.faces.device)].float() / 255)
-    # The reference without this face: n / (n - 1) of the mean, less the face's own share.
-    counts = torch.from_numpy(count).to(wanted)[:, None]
-    means = metrics.references(judge, corpus, renormalised=False).to(wanted)
-    others = torch.nn.functional.normalize(means * counts - embedded)
-    return _row("real photograph", [embedded], corpus, others, places, 0)
+def _places(plan: Plan, people: int) -> list[Tensor]:
+    if plan.protocol == "authors":
+        return metrics.consecutive(people)
+    return metrics.galleries(people, plan.gallery, plan.seed)
 
 
-def _row(
-    name: str, found: list[Tensor], corpus: Corpus, wanted: Tensor, places: list[Tensor], seed: int
-) -> dict[str, Any]:
-    """The metrics of one listening, over all runs."""
-    genders = list(corpus.packed.genders)
-    everybody = [torch.arange(len(wanted))]
-    row: dict[str, Any] = {
-        "name": name,
-        "runs": len(found),
-        "people": len(wanted),
-        "cosine": _figure([metrics.cosine(f, wanted) for f in found]),
-        "l1": _figure([metrics.l1(f, wanted) for f in found]),
-        "collapse": round(float(np.mean([metrics.collapse(f) for f in found])), 4),
-    }
-    for title, where in (("recall", places), ("recall_among_all", everybody)):
-        people = min(len(place) for place in where)
-        row[title] = {
-            str(k): _figure([metrics.recall(f, wanted, where, k) for f in found])
-            | {"chance": k / people, "gender_only": metrics.knows_gender_only(genders, where, k)}
-            for k in KS
-            if k < people
-        }
-    for title, same in (("matching", False), ("matching_same_gender", True)):
-        pairs = metrics.impostors(genders, _TRIALS, same, seed).to(wanted.device)
-        if len(pairs):
-            right = [float(metrics.matching(f, wanted, pairs).float().mean()) for f in found]
-            row[title] = _trials(float(np.mean(right)), len(pairs))
-        else:
-            row[title] = {"why": "no two people of one known gender"}
-    return row
-
-
-def _figure(per_run: list[Tensor]) -> dict[str, Any]:
-    """Mean, deviation over the runs, and the 95 % interval over people of a per-person metric."""
-    values = torch.stack(per_run).double().cpu().numpy()
-    of_person = values.mean(axis=0)
-    drawn = np.random.default_rng(0).choice(of_person, (_RESAMPLES, len(of_person))).mean(axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
+def _ceiling(asked: Asked, corpus: Corpus, photograph: Tensor, plan: Plan, classes: Classes | None) -> Figure:
+    """A real photograph in the place of a generated face, against the mean of the person's others."""
+    counts = torch.from_numpy(corpus.portraits[1]).to(asked.real.device)
+    having = (counts > 1).nonzero().flatten()
+    if len(having) < 2:
+        return {"why": "fewer than two people have a second photograph"}
+    means = metrics.mean_of_each(asked.real, metrics.owners(corpus), corpus.n_people, renormalised=False)
+    others = (means * counts[:, None] - photograph)[having] / (counts[having, None] - 1)
+    among = replace(
+        asked,
+        wanted=others if plan.protocol == "authors" else torch.nn.functional.normalize(others),
+        genders=[asked.genders[i] for i in having.tolist()],
+        places=_places(plan, len(having)),
+    )
+    found: list[dict[str, Tensor]] = [] if classes is None else [classes(_floats(corpus.faces))]
     return {
-        "mean": float(of_person.mean()),
-        "spread_over_runs": float(values.mean(axis=1).std()),
-        "interval": [float(low), float(high)],
+        "name": "real photograph",
+        **scores.row(among, [photograph[having]]),
+        "vfs": probes.face_score(found, "no classifier", plan.seed),
     }
 
 
-def _trials(share: float, trials: int) -> dict[str, Any]:
-    half = 1.96 * float(np.sqrt(share * (1 - share) / trials))
-    return {"mean": share, "interval": [share - half, share + half], "trials": trials}
+def _floats(faces: Tensor) -> Tensor:
+    return faces.float() / 255
 
 
-class _Gender:
-    """Gender of generated faces, by a linear classifier on the judge's embeddings of real training faces."""
-
-    def __init__(self, manifest: Path, model: Model, side: int, cache: Path, judge: Judge) -> None:
-        try:
-            train = _corpus(manifest, "train", model, side, cache, judge.device)
-        except DataError as error:
-            self._model, self.on_real = None, {"why": str(error)}
-            return
-        owner = train.packed.arrays["face_person"]
-        genders = [train.packed.genders[i] for i in owner.tolist()]
-        if not {"m", "f"} <= set(genders):
-            self._model, self.on_real = None, {"why": "the training people are not known to be of both genders"}
-            return
-        embedded = torch.cat([judge.embed(part.float() / 255).cpu() for part in torch.split(train.faces, 64)])
-        self._model = metrics.LinearGender(embedded, genders)
-        self._judge = judge
-        self.on_real = {}
-
-    def __call__(self, embedded: Tensor, corpus: Corpus) -> dict[str, Any]:
-        if self._model is None:
-            return {"gender": self.on_real}
-        genders = list(corpus.packed.genders)
-        if not self.on_real:
-            real = self._judge.embed(_every_first(corpus))
-            self.on_real = _share(self._model.right(real, genders))
-        return {"gender": _share(self._model.right(embedded, genders))}
+def _made_of(model: Model, judge: Judge, corpus: Corpus) -> Figure:
+    """Everything that the figures depend on."""
+    facts, packed = model.facts, corpus.packed
+    sizes = {name: sum(weight.numel() for weight in one.parameters()) for name, one in model.networks.items()}
+    return {
+        "format": tables.FORMAT,
+        "checkpoint": {
+            "sha256": model.sha256,
+            **{name: facts[name] for name in ("experiment", "system", "settings", "seed", "place")},
+            "parameters": sizes,
+        },
+        "trained_on": {name: facts.get(name) for name in ("manifest", "front_end", "vad", "n_identities", "loss_judge")},
+        "judge": {"name": judge.name, "sha256": judge.sha256},
+        "data": {
+            "manifest": packed.digest,
+            "split": packed.split,
+            "people": corpus.n_people,
+            "front_end": packed.profile,
+            "left_out": packed.left_out,
+        },
+        "versions": {"hq-vox": version("hq-vox"), "torch": torch.__version__, "python": platform.python_version()},
+    }
 
 
-def _every_first(corpus: Corpus) -> Tensor:
-    return corpus.faces[torch.from_numpy(corpus.portraits[0]).to(corpus.faces.device)].float() / 255
-
-
-def _share(right: Tensor) -> dict[str, Any]:
-    if not len(right):
-        return {"why": "nobody's gender is known"}
-    return _trials(float(right.float().mean()), len(right))
-
-
-def write(out: Path, report: dict[str, Any], shown: Tensor) -> list[Path]:
-    """JSON, a Markdown table and a contact sheet, named by split, judge and protocol."""
-    stem = f"{report['data']['split']}-{report['judge']['name']}-{report['protocol']['name']}"
-    paths = [out / f"evaluation-{stem}{suffix}" for suffix in (".json", ".md", ".png")]
+def write(out: Path, report: dict[str, Any], sheet: Sheet) -> list[Path]:
+    """JSON, a Markdown table and a contact sheet; their names tell split, judge, protocol and checkpoint apart."""
+    judge = f"{report['judge']['name']}-{report['judge']['sha256'][:8]}"
+    told = (report["data"]["split"], judge, report["protocol"]["name"], report["checkpoint"]["sha256"][:8])
+    stem = re.sub(r"[^\w-]", "_", "-".join(("evaluation", *told)))
+    paths = [out / f"{stem}{suffix}" for suffix in (".json", ".md", ".png")]
     write_text(paths[0], json.dumps(report, indent=2) + "\n")
     write_text(paths[1], tables.markdown([report]))
-    save_grid(paths[2], shown.transpose(0, 1))
+    contact_sheet(paths[2], sheet.columns, np.asarray(sheet.faces))
     return paths

@@ -1,7 +1,7 @@
 """How a voice is heard when a system is scored: how much of it, and how several windows of it become one face."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -70,14 +70,15 @@ def hear(
 ) -> Made:
     """One face of everybody's; random stretches depend on `key`, a seed and the number of the run, and their length."""
     rng = np.random.default_rng([*key, how.frames[1]])  # fused or not, the stretches are the same
-    per_person = 1 if how.way == "crop" else _AUTHORS_WINDOWS
-    people = np.arange(corpus.n_people)
+    everybody = _drawn(model, corpus, np.arange(corpus.n_people), how, rng)
+    at_once = max(1, _AT_ONCE // everybody.clip[0].size)
+    make = _mean_faces if how.way == "mean face" else _faces
     parts = []
-    for some in np.array_split(people, -(-len(people) // max(1, _AT_ONCE // per_person))):
-        drawn = _drawn(model, corpus, some, how, rng)
-        make = _mean_faces if how.way == "mean face" else _faces
+    for first in range(0, corpus.n_people, at_once):
+        drawn = _rows(everybody, slice(first, first + at_once))
         embeddings, faces = make(model, corpus, drawn, judge, _networks(model, how.way))
-        parts.append(Made(embeddings, (faces * 255).to(torch.uint8).cpu(), classes(faces) if classes else {}))
+        shown = (faces * 255).round().to(torch.uint8).cpu()
+        parts.append(Made(embeddings, shown, classes(faces) if classes else {}))
     orders = parts[0].classes
     return Made(
         torch.cat([part.embeddings for part in parts]),
@@ -104,6 +105,13 @@ def _drawn(model: Model, corpus: Corpus, people: data.Ints, how: Listening, rng:
     clips = np.repeat(clip[:, None], len(offsets), axis=1)
     count = np.full(len(people), len(offsets))
     return Draw(clips, start[:, None] + offsets, window, people, face, people, count)
+
+
+def _rows(drawn: Draw, which: slice) -> Draw:
+    """Some people of a draw."""
+    held = {field.name: getattr(drawn, field.name) for field in fields(drawn)}
+    cut: dict[str, Any] = {n: value[which] if isinstance(value, np.ndarray) else value for n, value in held.items()}
+    return Draw(**cut)
 
 
 def half(window: int) -> int:

@@ -18,6 +18,20 @@ class Published:
     vfs_spread: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedMatching:
+    """Per cents of voice2face's section 5."""
+
+    system: str  # experiment of ours of the same settings
+    source: str
+    voice: str  # whose
+    matching: float | None = None
+    same_gender: float | None = None
+    gender: float | None = None  # of generated faces
+    top_1: float | None = None  # closed set, of 924 people
+    top_5: float | None = None
+
+
 _FULL = (5.0, True, 0.317, 17.91, (5.75, 9.32, 20.36, 36.65), 19.49, 0.59)
 
 PUBLISHED = (
@@ -40,4 +54,13 @@ PUBLISHED = (
     Published("sf2f-64-no-perceptual", "7", 5.0, True, 0.236, 18.22, (2.73, 5.23, 15.39, 26.37), 18.44),
     Published("sf2f-64-baseline-encoder", "7", 5.0, True, 0.309, 18.47, (5.54, 9.26, 19.18, 34.75), 18.89),
     Published("sf2f-64-baseline-decoder", "7", 5.0, True, 0.311, 18.52, (4.32, 8.56, 19.47, 34.25), 18.46),
+)
+
+VOICE2FACE = tuple(
+    PublishedMatching(system, f"voice2face, {source}", voice, matching, same_gender, gender, top_1, top_5)
+    for system in ("voice2face", "voice2face-paper")
+    for source, voice, matching, same_gender, gender, top_1, top_5 in (
+        ("Table 3", "unseen people", 76.07, 59.69, 96.45, None, None),
+        ("Table 3, closed set of 924", "training people", 96.83, 93.98, None, 61.7, 82.3),
+    )
 )

@@ -23,7 +23,7 @@ from PIL import Image
 from manifests import table
 from manifests.errors import DataError, Missing
 from manifests.schema import MANIFEST, mel_column
-from models.system import MIN_FRAMES
+from models.encoders import MIN_FRAMES
 from pipeline.frontend import PROFILES
 
 _FORMAT = 1  # raise it when the files change
@@ -204,7 +204,8 @@ def _write_mels(root: Path, rows: Sequence[Row], profile: str, folder: Path) -> 
             mel = np.frombuffer(data, "<f2").reshape(-1, bands)
             if len(mel) < MIN_FRAMES:
                 raise DataError(
-                    f"recording {row_id} has {len(mel)} frames, expected {MIN_FRAMES} or more: raise voices.min_voiced_s"
+                    f"recording {row_id} has {len(mel)} frames, expected {MIN_FRAMES} or more: raise "
+                    "voices.min_voiced_s"
                 )
             if not np.isfinite(mel).all():
                 raise DataError(

@@ -58,7 +58,7 @@ class Reporter:
         log = self._out / LOG
         if not self._leads or not log.exists():
             return
-        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+        lines = filter(None, map(_parsed, log.read_text(encoding="utf-8").splitlines()))
         kept = [line for line in lines if (line["phase_number"], line["iteration"]) <= (phase, iteration)]
         temporary = log.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
@@ -115,6 +115,15 @@ class Reporter:
             line = {"phase": phase.name, "phase_number": number, "iteration": iteration, **told}
             with (self._out / LOG).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """A line of the log; None for the half of one that a killed run leaves."""
+    try:
+        parsed: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return parsed
 
 
 def save_grid(path: Path, faces: Tensor) -> None:

@@ -17,13 +17,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from manifests.errors import DataError, Missing
-from manifests.settings import build
-from models.system import SYSTEMS, Phase, System, load
+from manifests.errors import DataError, Missing, UsageError
+from manifests.settings import Count, build
+from models import system as systems
+from models.system import SYSTEMS, Phase, System
 
 _KEY = "hqvox"
 _FORMAT = 1
 LAST = "last.safetensors"
+_FACTS = {"experiment": str, "settings": dict, "seed": int, "n_identities": int, "front_end": str, "vad": str}
 
 
 @dataclass(slots=True)
@@ -37,6 +39,16 @@ class State:
     iteration: int = 0  # done in this phase
     skipped: int = 0  # iterations whose losses were not finite
     best: dict[str, float] = field(default_factory=dict)  # of the validation metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a checkpoint stands in its run, as its metadata holds it."""
+
+    phase: Count
+    iteration: Count
+    skipped: Count = 0
+    best: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +101,25 @@ def weights(networks: Mapping[str, nn.Module], kind: str = "network") -> dict[st
     }
 
 
-def put(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], path: Path, kind: str = "network") -> None:
-    """Load networks from tensors named as `weights` names them. Raises DataError where names or shapes differ."""
+def put(
+    networks: Mapping[str, nn.Module],
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    kind: str = "network",
+    assign: bool = False,
+) -> None:
+    """Load networks from tensors named as `weights` names them, or with `assign` make these their weights.
+
+    Raises DataError where names, shapes or types differ.
+    """
     for name, network in networks.items():
         start = f"{kind}/{name}/"
         own = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+        odd = [key for key, held in network.state_dict().items() if key in own and own[key].dtype != held.dtype]
+        if odd:
+            raise DataError(f"{path} does not fit network {name}: {odd[0]} is {own[odd[0]].dtype}")
         try:
-            network.load_state_dict(own)
+            network.load_state_dict(own, assign=assign)
         except RuntimeError as error:
             told = " ".join(str(error).split())[:300]
             raise DataError(f"{path} does not fit network {name}: {told}. Is it of another experiment?") from error
@@ -115,9 +139,15 @@ def restore(path: Path, state: State, tensors: Mapping[str, Tensor], facts: Mapp
     """Networks and place of a saved run; its optimisers follow with `restore_optimiser`, once their phase is set up."""
     put(state.networks, tensors, path)
     put(state.average, tensors, path, "average")
-    place = facts["place"]
-    state.phase, state.iteration = place["phase"], place["iteration"]
-    state.skipped, state.best = place["skipped"], dict(place["best"])
+    place = _place(path, facts)
+    state.phase, state.iteration, state.skipped, state.best = place.phase, place.iteration, place.skipped, place.best
+
+
+def _place(path: Path, facts: Mapping[str, Any]) -> Place:
+    try:
+        return build(Place, facts["place"], "place")
+    except (UsageError, KeyError, TypeError) as error:
+        raise DataError(f"{path} does not say where in its run it is ({error}): is it a run's checkpoint?") from error
 
 
 def restore_optimiser(name: str, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
@@ -135,28 +165,36 @@ def restore_optimiser(name: str, optimiser: torch.optim.Optimizer, tensors: Mapp
 
 
 def load_model(path: Path, device: torch.device) -> Model:
-    """A trained system from a checkpoint, or from a run's folder (its last checkpoint)."""
+    """A trained system from a checkpoint, or from a run's folder (its last checkpoint).
+
+    The networks are built without memory: what a file says of their size costs nothing until its tensors fit.
+    Raises Missing for an absent file, DataError for one that is not a whole checkpoint of a run.
+    """
     file = path / LAST if path.is_dir() else path
     tensors, facts = read(file)
     if facts.get("system") not in SYSTEMS:
         raise DataError(f"{file} is of system {facts.get('system')!r}: expected one of {', '.join(SYSTEMS)}")
-    system = load(facts["system"])
-    settings = build(system.Settings, facts["settings"], str(file))
-    networks = system.build(settings, facts["n_identities"])
+    system = systems.load(facts["system"])
+    wrong = [name for name, kind in _FACTS.items() if not isinstance(facts.get(name), kind)]
+    if wrong or facts["front_end"] != system.FRONT_END:
+        raise DataError(f"{file} is no run of system {facts['system']}: look at {', '.join(wrong or ['front_end'])}")
+    try:
+        settings = build(system.Settings, facts["settings"], "settings")
+        with torch.device("meta"):
+            networks = systems.build(system, settings, facts["n_identities"])
+        phases = systems.plan(system, settings)
+    except UsageError as error:
+        raise DataError(f"{file} holds settings that make no run: {error}") from error
     averaged = any(name.startswith("average/") for name in tensors)
-    put(networks, tensors, file, "average" if averaged else "network")
+    put(networks, tensors, file, "average" if averaged else "network", assign=True)
     for network in networks.values():
         network.to(device).eval().requires_grad_(False)
     with file.open("rb") as stream:
         digest = sha256(stream.read()).hexdigest()
-    reached = system.phases(settings)[: _phases_begun(facts)]
-    fusing = next((phase for phase in reached if phase.kind == "windows"), None)
+    place = _place(file, facts)
+    begun = phases[: place.phase + (place.iteration > 0)]
+    fusing = next((phase for phase in begun if phase.kind == "windows"), None)
     return Model(system, settings, networks, facts, digest, fusing)
-
-
-def _phases_begun(facts: Mapping[str, Any]) -> int:
-    place = facts["place"]
-    return int(place["phase"]) + int(place["iteration"] > 0)
 
 
 def settings_of(settings: Any) -> dict[str, Any]:

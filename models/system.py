@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from manifests.errors import UsageError
+from models.encoders import MIN_FRAMES
 
 Kind = Literal["paired", "windows", "unpaired"]
-MIN_FRAMES = 2  # of a recording and of a crop: the fewest that the encoders take
 Losses = dict[str, Tensor]
 
 

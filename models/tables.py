@@ -1,109 +1,175 @@
-"""Evaluations as Markdown: beside the paper's figures, and beside each other."""
+"""Evaluations as Markdown: beside the papers' figures, and beside each other."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-from models.literature import PUBLISHED, Published
+from manifests.errors import DataError, Missing
+from models.literature import PUBLISHED, VOICE2FACE, Published, PublishedMatching
 
-_KS = ("1", "2", "5", "10")
-_HEAD = (
-    "system", "voice", "cosine", "L1", *(f"R@{k}" for k in _KS), "R@10 among all", "matching", "same gender",
-    "gender", "collapse",
+FORMAT = "hq-vox evaluation 1"
+_KS = ("1", "2", "5", "10", "20", "50")
+_SF2F = ("system", "voice", "cosine", "L1", *(f"R@{k}" for k in _KS), "R@10 among all", "VFS rgb", "VFS bgr")
+_VOICE2FACE = (
+    "system", "voice", "matching", "same gender", "gender", "top-1", "top-5", "collapse", "Fréchet",
 )  # fmt: skip
+Line = tuple[str, ...]
+Report = dict[str, Any]
 
 
-def markdown(reports: Sequence[dict[str, Any]]) -> str:
-    """One table per judge, data and protocol: numbers that cannot be compared never share a column."""
-    groups: dict[str, list[dict[str, Any]]] = {}
+def read(path: Path) -> Report:
+    """A report that `models evaluate` wrote. Raises Missing if there is none, DataError for anything else."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(report, dict) or report.get("format") != FORMAT:
+            raise DataError(f"{path} is no report of `models evaluate`: expected JSON of format {FORMAT!r}")
+        markdown([report])
+    except FileNotFoundError as error:
+        raise Missing(f"no report {path}: `models evaluate` makes one") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is no JSON ({error}): run `models evaluate` again") from error
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise DataError(f"{path} lacks what a report has ({error!r}): run `models evaluate` again") from error
+    return report
+
+
+def markdown(reports: Sequence[Report]) -> str:
+    """Tables per judge, classifier, data and protocol: numbers that cannot be compared never share a column."""
+    groups: dict[str, list[Report]] = {}
     for report in reports:
         groups.setdefault(_group(report), []).append(report)
-    return "\n\n".join(f"{title}\n\n{_table(of)}" for title, of in groups.items()) + "\n"
+    return "\n\n".join("\n\n".join((title, *_tables(of), *_notes(of))) for title, of in groups.items()) + "\n"
 
 
-def _group(report: dict[str, Any]) -> str:
-    judge, data, protocol = report["judge"], report["data"], report["protocol"]
-    galleries = protocol["gallery"]
-    return (
-        f"Judge `{judge['name']}` (sha256 {judge['sha256'][:12]}), {data['people']} people of split `{data['split']}` "
-        f"(manifest {data['manifest'][:12]}), protocol `{protocol['name']}`, {len(galleries)} galleries of "
-        f"{min(galleries)}. Recall, matching and gender in per cent; in brackets 95 % intervals over people."
+def _group(report: Report) -> str:
+    judge, data, protocol, classifier = (report[name] for name in ("judge", "data", "protocol", "classifier"))
+    by = f"`{classifier['name']}` (sha256 {classifier['sha256'][:12]})" if "name" in classifier else "no classifier"
+    sizes = ", ".join(map(str, sorted(set(protocol["gallery"]), reverse=True)))
+    return _plain(
+        f"Judge `{judge['name']}` (sha256 {judge['sha256'][:12]}), VFS by {by}; {data['people']} people of split "
+        f"`{data['split']}` (manifest {data['manifest'][:12]}); protocol `{protocol['name']}`, seed "
+        f"{protocol['seed']}, galleries: {len(protocol['gallery'])}, of {sizes} people. Shares in per cent; in "
+        "brackets 95 % intervals over people."
     )
 
 
-def _table(reports: Sequence[dict[str, Any]]) -> str:
-    lines: list[tuple[str, ...]] = [_HEAD, ("---",) * len(_HEAD)]
-    first = reports[0]["rows"][0] if "recall" in reports[0]["rows"][0] else reports[0]["rows"][1]
-    lines += [_baseline("chance", "chance", first), _baseline("perfect gender only", "gender_only", first)]
+def _tables(reports: Sequence[Report]) -> tuple[str, str]:
+    """SF2F's measures and voice2face's, each: chance, gender alone, the ceiling, ours, the paper's."""
+    row = reports[0]["rows"][0]
+    ours = [(_name(report), one) for report in reports for one in report["rows"]]
+    real = reports[0]["real"]
+    if "why" not in real:
+        ours.insert(0, ("real photograph", real | {"name": f"{real['people']} people"}))
+    experiments = {report["checkpoint"]["experiment"] for report in reports}
+    first = [_blind(name, row, key) for name, key in (("chance", "chance"), ("perfect gender only", "gender_only"))]
+    second = [_blind_matching("chance", row, "chance"), _blind_matching("perfect gender only", row, "gender_only")]
+    return (
+        _table(
+            _SF2F,
+            [*first, *(_line(*one) for one in ours), *(_paper(p) for p in PUBLISHED if p.experiment in experiments)],
+        ),
+        _table(
+            _VOICE2FACE,
+            [*second, *(_matching(*one) for one in ours), *(_paper2(p) for p in VOICE2FACE if p.system in experiments)],
+        ),
+    )
+
+
+def _table(head: Line, lines: Iterable[Line]) -> str:
+    return "\n".join("| " + " | ".join(map(_plain, line)) + " |" for line in (head, ("---",) * len(head), *lines))
+
+
+def _plain(text: str) -> str:
+    """Text that can neither leave its cell nor steer a terminal: a report may come from anywhere."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text).replace("|", "\\|")
+
+
+def _notes(reports: Sequence[Report]) -> list[str]:
+    """What a reader must know, once per report."""
+    notes = [
+        "Top-1 and top-5: faces for recordings of training people, which were trained on, named by the nearest of all "
+        "their real faces."
+    ]
     for report in reports:
-        for row in report["rows"]:
-            real = row["name"] == "real photograph"
-            if not real or report is reports[0]:
-                lines.append(_line("real photograph" if real else _name(report), row))
-    for published in PUBLISHED:
-        if published.experiment in {report["checkpoint"]["experiment"] for report in reports}:
-            lines.append(_paper(published))
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        told = []
+        if "why" in report["classifier"]:
+            told.append(f"VFS: {report['classifier']['why']}")
+        if "why" in report["real"]:
+            told.append(f"no ceiling: {report['real']['why']}")
+        probe = report["gender_probe"]
+        told.append(f"gender probe on real faces: {probe['why'] if 'why' in probe else _percent(probe)}")
+        if report["trained_on"]["manifest"] != report["data"]["manifest"]:
+            told.append("trained on another manifest: its people may be among those who were trained on")
+        left = ", ".join(f"{count} with {what}" for what, count in report["data"]["left_out"].items() if count)
+        if left:
+            told.append(f"left out: {left}")
+        notes.append(_plain(f"{_name(report)}: {'; '.join(told)}."))
+    return notes
 
 
-def _name(report: dict[str, Any]) -> str:
+def _name(report: Report) -> str:
     checkpoint = report["checkpoint"]
     return f"{checkpoint['experiment']}, seed {checkpoint['seed']} ({checkpoint['sha256'][:8]})"
 
 
-def _line(name: str, row: dict[str, Any]) -> tuple[str, ...]:
-    if "cosine" not in row:
-        return (name, row["why"], *("-",) * (len(_HEAD) - 2))
+def _line(name: str, row: Report) -> Line:
     recall = [_percent(row["recall"].get(k)) for k in _KS]
-    return (
-        name,
-        "-" if row["name"] == name else row["name"],
-        _number(row["cosine"], 3),
-        _number(row["l1"], 2),
-        *recall,
-        _percent(row["recall_among_all"].get("10")),
-        *(_percent(row.get(title)) for title in ("matching", "matching_same_gender", "gender")),
-        f"{row['collapse']:.2f}",
-    )
+    among_all = _percent(row["recall_among_all"].get("10"))
+    vfs = [_face_score(row["vfs"].get(order)) for order in ("rgb", "bgr")]
+    return (name, row["name"], _number(row["cosine"], 3), _number(row["l1"], 2), *recall, among_all, *vfs)
 
 
-def _baseline(name: str, key: str, row: dict[str, Any]) -> tuple[str, ...]:
-    """A line that needs no voice."""
-
-    def at(where: str, k: str) -> str:
-        value = row[where].get(k, {}).get(key)
-        return "-" if value is None else f"{100 * value:.1f}"
-
-    matching = "50.0" if key == "chance" else "-"
-    same = "50.0"
-    return (
-        name,
-        "-",
-        "-",
-        "-",
-        *(at("recall", k) for k in _KS),
-        at("recall_among_all", "10"),
-        matching,
-        same,
-        "-",
-        "-",
-    )
+def _matching(name: str, row: Report) -> Line:
+    shares = [row[title] for title in ("matching", "matching_same_gender")]
+    closed = row.get("closed_set", {})
+    shares += [row.get("gender"), closed.get("top_1"), closed.get("top_5")]
+    return (name, row["name"], *map(_percent, shares), f"{row['collapse']:.2f}", f"{row['frechet']['mean']:.3f}")
 
 
-def _paper(published: Published) -> tuple[str, ...]:
+def _blind(name: str, row: Report, key: str) -> Line:
+    """What needs no voice, or only the gender in it."""
+    recall = [row["recall"].get(k, {}).get(key) for k in _KS]
+    among_all = row["recall_among_all"].get("10", {}).get(key)
+    return (name, "-", "-", "-", *map(_share, (*recall, among_all)), "-", "-")
+
+
+def _blind_matching(name: str, row: Report, key: str) -> Line:
+    matching = [row[title].get(key) for title in ("matching", "matching_same_gender")]
+    closed = [row["closed_set"].get(title, {}).get(key) for title in ("top_1", "top_5")]
+    gender = {"chance": 0.5, "gender_only": 1.0}[key]
+    return (name, "-", *map(_share, (*matching, gender, *closed)), "-", "-")
+
+
+def _paper(published: Published) -> Line:
     voice = f"{published.seconds:g} s{', fused' if published.fused else ''}"
-    recall = [f"{value:.2f}" for value in published.recall]
-    rest = ("-",) * (len(_HEAD) - 8)
+    recall = [f"{value:.2f}" for value in published.recall] + ["-"] * (len(_KS) - len(published.recall))
+    vfs = f"{published.vfs:.2f}" + ("" if published.vfs_spread is None else f" ± {published.vfs_spread:.2f}")
     name = f"*SF2F, Table {published.table}: {published.experiment}, other data and judge*"
-    return (name, voice, f"{published.cosine:.3f}", f"{published.l1:.2f}", *recall, *rest)
+    return (name, voice, f"{published.cosine:.3f}", f"{published.l1:.2f}", *recall, "-", vfs, "-")
 
 
-def _number(figure: dict[str, Any], digits: int) -> str:
+def _paper2(published: PublishedMatching) -> Line:
+    values = (published.matching, published.same_gender, published.gender, published.top_1, published.top_5)
+    name = f"*{published.source}, other data and judge*"
+    return (name, published.voice, *("-" if value is None else f"{value:.2f}" for value in values), "-", "-")
+
+
+def _face_score(score: Report | None) -> str:
+    return "-" if score is None else f"{score['mean']:.2f} ± {score['spread_over_splits']:.2f}"
+
+
+def _number(figure: Report, digits: int) -> str:
     low, high = figure["interval"]
     return f"{figure['mean']:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
-def _percent(figure: dict[str, Any] | None) -> str:
+def _percent(figure: Report | None) -> str:
     if figure is None or "mean" not in figure:
         return "-"
     low, high = figure["interval"]
     return f"{100 * figure['mean']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

@@ -7,7 +7,8 @@ import copy
 import json
 import math
 import os
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,10 +27,11 @@ from models.config import Experiment
 from models.losses import Perceptual
 from models.report import Reporter
 from models.state import LAST, State
-from models.system import Phase, Step, System
+from models.system import Losses, Phase, Step, System
 from models.validate import Validation
 
 FACTS = "run.json"
+_SMALLEST_PART = 2  # voices per process
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +82,21 @@ def train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opti
             return _train(out, manifest, experiment, settings, options, place)
     except Timeout as error:
         raise UsageError(f"{out} is in use by another `models train`: wait for it, or choose another --out") from error
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
         raise DataError(
-            f"out of memory on {place.device}: lower the batch (--set batch={settings.batch // 2}), or what is kept of "
-            "the real faces' states (--kept-gb); the last checkpoint is whole, the same command goes on from it"
+            f"out of memory on {place.device}: lower the batch (--set batch={max(settings.batch // 2, 1)} in a new "
+            "--out), or what is kept of the real faces' states (--kept-gb); the last checkpoint is whole"
         ) from error
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether it says so; on a CPU torch has no exception of its own for it."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _join(device: torch.device) -> Place:
@@ -103,11 +112,20 @@ def _join(device: torch.device) -> Place:
 
 
 def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, options: Options, place: Place) -> Path:
+    if place.leads:
+        for left_over in out.glob(".*.tmp"):  # by a killed run; `out` is locked
+            left_over.unlink()
     module = system.load(experiment.system)
-    phases = _wanted(module.phases(settings), options.until)
+    phases = _wanted(system.plan(module, settings), options.until)
+    if settings.batch < _SMALLEST_PART * place.world:
+        raise UsageError(
+            f"batch {settings.batch} over {place.world} processes: batch norm needs {_SMALLEST_PART} or more for each"
+        )
+    _expect_start(out, options.start, module)
+    judge = judges.load(settings.judge, place.device) if getattr(settings, "perceptual", 0.0) else None
     packed = pack.pack(manifest, "train", module.FRONT_END, module.side(settings), out.parent / "packed")
     corpus = data.load(packed, place.device)
-    perceptual = _perceptual(settings, corpus, options, place.device)
+    perceptual = Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes) if judge else None
     facts = _facts(experiment, settings, options, packed, perceptual)
     run = _set_up(out, module, settings, facts, options, place, perceptual)
     validation = _validation(manifest, run) if place.leads else None
@@ -124,7 +142,6 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
 
 
 def _wanted(phases: tuple[Phase, ...], until: str | None) -> tuple[Phase, ...]:
-    phases = tuple(phase for phase in phases if phase.iterations)
     names = [phase.name for phase in phases]
     if until is None:
         return phases
@@ -133,11 +150,11 @@ def _wanted(phases: tuple[Phase, ...], until: str | None) -> tuple[Phase, ...]:
     return phases[: names.index(until) + 1]
 
 
-def _perceptual(settings: Any, corpus: data.Corpus, options: Options, device: torch.device) -> Perceptual | None:
-    if not getattr(settings, "perceptual", 0.0):
-        return None
-    judge = judges.load(settings.judge, device)
-    return Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes)
+def _expect_start(out: Path, start: Path | None, module: System) -> None:
+    """Said before the data are packed, which may take an hour."""
+    if start is None and not (out / LAST).exists():
+        for name, command in module.NEEDS.items():
+            raise Missing(f"network {name} must be trained before: `{command}`, then name its folder with --start")
 
 
 def _facts(
@@ -185,7 +202,7 @@ def _set_up(
     """New networks, or those of the folder's last checkpoint."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        networks = module.build(settings, facts["n_identities"])
+        networks = system.build(module, settings, facts["n_identities"])
     for network in networks.values():
         network.to(place.device)
         network.to(memory_format=torch.channels_last)
@@ -200,19 +217,15 @@ def _set_up(
                 "manifest to go on with it, or choose another --out"
             )
         state.restore(out / LAST, now, saved, held)
-    else:
+    elif options.start is not None:
         _take_over(options.start, now, module)
     if place.leads:
         write_text(out / FACTS, json.dumps(facts, indent=2, sort_keys=True) + "\n")
     return _Run(out, module, settings, facts, options, place, now, saved, perceptual)
 
 
-def _take_over(path: Path | None, now: State, module: System) -> None:
+def _take_over(path: Path, now: State, module: System) -> None:
     """The networks of another run's checkpoint, by name; those that it lacks stay new, unless they may not."""
-    if path is None:
-        for name, command in module.NEEDS.items():
-            raise Missing(f"network {name} must be trained before: `{command}`, then name its folder with --start")
-        return
     file = path / LAST if path.is_dir() else path
     tensors, _ = state.read(file)
     there = {
@@ -229,7 +242,7 @@ def _take_over(path: Path | None, now: State, module: System) -> None:
 
 
 def _validation(manifest: Path, run: _Run) -> Validation | None:
-    """What the best checkpoints are chosen by; None where the split `val` has nobody, or validation is off."""
+    """What the best checkpoints are chosen by; None where validation is off, or there are no faces to look at."""
     if not run.options.validate_every or not run.module.GENERATES:
         return None
     name = run.options.validation_judge
@@ -237,7 +250,10 @@ def _validation(manifest: Path, run: _Run) -> Validation | None:
     if name is not None:
         judge = judges.load(name, run.place.device)
     cache = run.out.parent / "packed"
-    packed = pack.pack(manifest, "val", run.module.FRONT_END, run.module.side(run.settings), cache)
+    try:
+        packed = pack.pack(manifest, "val", run.module.FRONT_END, run.module.side(run.settings), cache)
+    except DataError as error:
+        raise DataError(f"{error}; --validate-every 0 trains without validation") from error
     return Validation(data.load(packed, run.place.device), judge, run.options.seed, run.place.device)
 
 
@@ -263,6 +279,9 @@ def _prepare(run: _Run, phase: Phase) -> Step:
             network.compile()
     parallel = dict(networks)
     if run.place.world > 1:
+        for network in networks.values():  # running statistics are each process's own: from here on the leader's
+            for buffer in network.buffers():
+                torch.distributed.broadcast(buffer, 0)
         # Buffers stay each process's own: batch norm may not change under a backward that is still to come.
         parallel |= {name: DistributedDataParallel(networks[name], broadcast_buffers=False) for name in phase.trained}
     return Step(
@@ -285,12 +304,14 @@ def _run_phase(run: _Run, phase: Phase, corpus: data.Corpus, validation: Validat
     step, options, now = _prepare(run, phase), run.options, run.state
     part = run.place.rank, run.place.world
     first = now.iteration
+    statistics = _statistics(now, phase)
     source = data.batches(corpus, phase, options.seed, now.phase, first, part, run.place.device)
     for iteration, batch in enumerate(source, first):
         for name, optimiser in now.optimisers.items():
             optimiser.param_groups[0]["lr"] = phase.rate(name, iteration)
         step.noise.manual_seed(_key(options.seed, now.phase, iteration, run.place.rank))
-        losses = run.module.update(step, batch)
+        with _unless_not_finite(statistics) as losses:
+            losses.update(run.module.update(step, batch))
         _follow(now, options.average)
         now.iteration = iteration + 1
         reporter.add(losses, len(batch.identity) * run.place.world)
@@ -306,6 +327,26 @@ def _run_phase(run: _Run, phase: Phase, corpus: data.Corpus, validation: Validat
             _validate(run, phase, validation, reporter)
         if run.place.leads and _due(now.iteration, options.save_every):
             state.save_state(run.out / LAST, now, run.facts)
+
+
+def _statistics(now: State, phase: Phase) -> list[Tensor]:
+    """The running statistics that training moves."""
+    moving = [now.networks[name] for name in sorted(phase.trained)]
+    return [buffer for network in moving for buffer in network.buffers() if buffer.is_floating_point()]
+
+
+@contextmanager
+def _unless_not_finite(statistics: list[Tensor]) -> Iterator[Losses]:
+    """Undo what an iteration does to running statistics if its losses, filled in by the caller, are not finite.
+
+    One NaN in them would stay for good. Nothing is read back from the device.
+    """
+    before = [one.clone() for one in statistics]
+    losses: Losses = {}
+    yield losses
+    finite = torch.stack([torch.isfinite(loss) for loss in losses.values()]).all()
+    for held, one in zip(before, statistics, strict=True):
+        one.copy_(torch.where(finite, one, held))
 
 
 def _due(iteration: int, every: int) -> bool:

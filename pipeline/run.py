@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,10 @@ class Summary:
     stage: str
     input: int
     kept: int
-    reasons: dict[str, int] = field(default_factory=dict)
-    skipped_shards: int = 0
-    shards: int = 0
+    reasons: dict[str, int]
+    digest: str  # of all kept rows and drops
+    skipped_shards: int
+    shards: int
 
     @property
     def failed(self) -> int:
@@ -78,7 +79,7 @@ def run_stage(stage: Stage, params: Params, workers: int | None = None) -> Summa
             summary = _run_rows(stage, section, context, processes)
         else:
             summary = _run_shards(stage, section, context, processes)
-        metrics = {k: v for k, v in asdict(summary).items() if k in ("input", "kept", "reasons")}
+        metrics = {k: v for k, v in asdict(summary).items() if k in ("input", "kept", "reasons", "digest")}
         table.write_text(params.paths.metrics / f"{stage.name}.json", _json(metrics))
     _check_budget(summary, params)
     return summary
@@ -148,19 +149,22 @@ def _map(
 ) -> Summary:
     reasons: Counter[str] = Counter()
     given = kept = skipped = 0
+    digests = []
     with StageProgress(stage.name, len(tasks)) as progress:
         for outcome in engine.map_shards(function, tasks, workers):
             given += outcome.input
             kept += outcome.kept
             skipped += outcome.skipped
             reasons.update(outcome.reasons)
+            digests.append(outcome.digest)
             progress.advance(given, kept, reasons)
         progress.finish(given, kept, reasons, skipped)
     _prune(stage, context, {task.shard for task in tasks})
     lost = given - kept - sum(reasons.values())
     if lost:
         raise HqvoxError(f"stage {stage.name}: {given} rows in, {lost} neither kept nor dropped; please report this")
-    return Summary(stage.name, given, kept, dict(sorted(reasons.items())), skipped, len(tasks))
+    digest = table.digest_of(sorted(digests))
+    return Summary(stage.name, given, kept, dict(sorted(reasons.items())), digest, skipped, len(tasks))
 
 
 def _prune(stage: RowStage | ShardStage, context: Context, planned: set[str]) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from hashlib import sha256
 from importlib import import_module
@@ -51,7 +51,8 @@ class Outcome:
 
     input: int
     kept: int
-    reasons: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int]
+    digest: str  # of the kept rows and the drops
     skipped: bool = False  # the shard was already finished
 
 
@@ -162,7 +163,11 @@ def _finished(context: Context, stage: str, shard: str, key: str) -> Outcome | N
     counts = table.provenance(paths[0])["counts"]
     if not counts["reasons"].keys().isdisjoint((FAILED, UNREADABLE_FILE)):
         return None
-    return Outcome(counts["input"], counts["kept"], counts["reasons"], skipped=True)
+    return Outcome(counts["input"], counts["kept"], counts["reasons"], _digest(paths), skipped=True)
+
+
+def _digest(paths: tuple[Path, Path]) -> str:
+    return table.digest_of([table.rows_digest(path) for path in paths])
 
 
 def _has_key(path: Path, key: str) -> bool:
@@ -309,7 +314,7 @@ def _write(
     # The kept rows go last: a shard is finished only when both files carry the same key.
     table.write_drops(drops_path, drops, record)
     table.write_table(kept_path, writes, kept, record)
-    return Outcome(len(rows), len(kept), reasons)
+    return Outcome(len(rows), len(kept), reasons, _digest((kept_path, drops_path)))
 
 
 def _account(stage: str, rows: Sequence[Row], results: Sequence[Row | Drop]) -> None:
