@@ -15,14 +15,17 @@ from torch import Tensor
 
 from manifests.errors import DataError
 from manifests.table import write_text
+from models.listening import half
 from models.report import save_grid
 from models.state import Model
 from models.system import Batch
-from pipeline.frontend import PROFILES, SAMPLE_RATE, mel
+from pipeline.frontend import PROFILES, SAMPLE_RATE, from_float16, mel, to_float16
 
 SHORTEST_S = 0.3  # seconds of sound
 _WINDOW = 125  # frames, where the model was not taught to fuse windows of another length
 _TRUSTED_WHOLE_S = 2.0  # shorter recordings are used whole where the detector, which needs a run-up, finds no voice
+_SILENT = 33  # root mean square, of 32,768: 60 dB below full scale
+_ACROSS = 10  # faces in a row of `windows.png`
 _LONGEST_S = 3600.0
 _MOST_BYTES = 1 << 30
 
@@ -43,11 +46,13 @@ def hear(path: Path, profile: str, vad: str) -> Heard:
     from pipeline import speech
     from pipeline import vad as detectors
 
-    if path.stat().st_size > _MOST_BYTES:
-        raise DataError(f"{path} has {path.stat().st_size:,} bytes: at most {_MOST_BYTES:,}")
-    content = path.read_bytes()
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DataError(f"{path} has {path.stat().st_size:,} bytes: at most {_MOST_BYTES:,}")
+        content = path.read_bytes()
         recording = speech.decode(content, _LONGEST_S)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
     except speech.Unreadable as error:
         raise DataError(f"{path} is not a usable recording: {error.reason} ({error})") from error
     samples = recording.samples
@@ -55,11 +60,15 @@ def hear(path: Path, profile: str, vad: str) -> Heard:
         raise DataError(f"{path} lasts {len(samples) / SAMPLE_RATE:.2f} s: at least {SHORTEST_S} s are needed")
     voiced = detectors.voiced(samples, detectors.segments(samples, vad))
     whole = len(voiced) < SHORTEST_S * SAMPLE_RATE
-    if whole and len(samples) > _TRUSTED_WHOLE_S * SAMPLE_RATE:
+    if whole and (len(samples) > _TRUSTED_WHOLE_S * SAMPLE_RATE or _loudness(samples) < _SILENT):
         raise DataError(f"{path}: no speech found in {len(samples) / SAMPLE_RATE:.1f} s by the detector {vad!r}")
     used = samples if whole else voiced
-    found = np.asarray(mel(used, PROFILES[profile]), np.float32)
+    found = from_float16(to_float16(mel(used, PROFILES[profile])), PROFILES[profile])  # as training data is stored
     return Heard(found, recording.source_duration_s, len(used) / SAMPLE_RATE, whole, sha256(content).hexdigest())
+
+
+def _loudness(samples: NDArray[np.int16]) -> float:
+    return float(np.sqrt(np.square(samples, dtype=np.float64).mean()))
 
 
 def batch(frames: Tensor, whole: NDArray[np.float32]) -> Batch:
@@ -77,7 +86,7 @@ def windows(log_mel: NDArray[np.float32], length: int) -> NDArray[np.float32]:
     """Windows (N, bands, length) that overlap by half; a shorter mel (frames, bands) repeats until it fills one."""
     if len(log_mel) < length:
         log_mel = np.tile(log_mel, (math.ceil(length / len(log_mel)), 1))[:length]
-    starts = range(0, len(log_mel) - length + 1, length // 2 + 1)
+    starts = range(0, len(log_mel) - length + 1, half(length))
     return np.stack([log_mel[start : start + length].T for start in starts])
 
 
@@ -115,9 +124,16 @@ def generate(
         folder = out / f"{number:04d}-{heard.sha256[:12]}"
         folder.mkdir(parents=True, exist_ok=True)
         save_grid(folder / "face.png", together[None, None].cpu())
-        save_grid(folder / "windows.png", each[None].cpu())
+        save_grid(folder / "windows.png", _rows(each.cpu()))
         write_text(folder / "face.json", json.dumps(_facts(model, path, heard, len(each)), indent=2) + "\n")
         yield path, folder
+
+
+def _rows(each: Tensor) -> Tensor:
+    """Faces (N, 3, S, S) as rows of ten, filled up with white, in the order of the windows."""
+    across = min(_ACROSS, len(each))
+    white = torch.ones(-len(each) % across, *each.shape[1:])
+    return torch.cat([each, white]).view(-1, across, *each.shape[1:])
 
 
 def _facts(model: Model, path: Path, heard: Heard, n_windows: int) -> dict[str, Any]:
