@@ -93,4 +93,5 @@ STAGE = RowStage(
     depends=("chip",),
     score_all=FACE_SCORES,
     weights=_weights,
+    version="2",
 )

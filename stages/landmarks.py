@@ -161,5 +161,5 @@ STAGE = RowStage(
     depends=("sha256",),
     payload=(("crawl", "image"),),
     weights=weights,
-    version="2",
+    version="3",
 )

@@ -4,6 +4,8 @@ Both look at the face at one fixed size and at its mirror image, and the two ans
 same landmarks whatever the picture's size, and mirrored landmarks in the mirrored picture.
 """
 
+import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
@@ -14,9 +16,9 @@ from numpy.typing import NDArray
 from manifests import weights
 from pipeline import geometry
 from pipeline.faces.detect import Detector
-from pipeline.geometry import Box, Points
+from pipeline.geometry import Box, Matrix, Points
 from pipeline.images import Pixels
-from pipeline.warp import crop
+from pipeline.warp import warp
 
 WEIGHTS: Final[dict[Detector, tuple[str, ...]]] = {
     "dlib_hog": ("dlib-68",),
@@ -30,6 +32,14 @@ _BROWS_TO_LIPS: Final = slice(17, 68)
 _FACE_PX: Final = 200  # side of the face box at which dlib's trees look
 _TREES_PX: Final = 400  # side of the crop around it
 
+# dlib's trees hardly know tilted heads: beyond this they look again at the face turned upright, which on photographs
+# turned by 30 degrees takes nine tenths off the error of the eyes.
+_TILTED_DEG: Final = 10.0
+# dlib's box by the landmarks from brows to lips, in their root mean square distance from their mean; medians of 158
+# upright faces.
+_BOX_SIZE: Final = 3.48
+_BOX_LOWER: Final = 0.03
+
 _FAN_PX: Final = 256
 _FAN_CROP: Final = 400.0 / 195.0  # FAN was trained on crops of 200 pixels per 195 pixels of width + height
 _FAN_RAISED: Final = 0.12  # centred this share of the box's height above its centre
@@ -42,13 +52,34 @@ def place(pixels: Pixels, box: Box, detector: Detector) -> Points:
 
 def place_twice(pixels: Pixels, box: Box, detector: Detector) -> Pair:
     """Both answers (2 x 68 x 2, pixels of the picture): on the face, and on its mirror image, mirrored back."""
-    look, around, side = (
-        (_fan, _fan_square(box), _FAN_PX) if detector == "fan" else (_trees, _dlib_square(box), _TREES_PX)
-    )
-    face = crop(pixels, around, side)
+    if detector == "fan":
+        return _look_twice(pixels, geometry.resizing(_fan_square(box), _FAN_PX, _FAN_PX), _FAN_PX, _fan)
+    there = geometry.resizing(_dlib_square(box), _TREES_PX, _TREES_PX)
+    twice = _look_twice(pixels, there, _TREES_PX, _trees)
+    left, right = geometry.eye_centres(twice.mean(axis=0))
+    if abs(math.degrees(math.atan2(right[1] - left[1], right[0] - left[0]))) <= _TILTED_DEG:
+        return twice
+    return _look_twice(pixels, _upright(twice.mean(axis=0)), _TREES_PX, _trees)
+
+
+def _look_twice(pixels: Pixels, there: Matrix, side: int, look: Callable[[Pixels], Points]) -> Pair:
+    """Both answers on the part of the picture that `there` brings to a square of `side` pixels."""
+    face = warp(pixels, there, side, side)
     here, mirrored = look(face), look(np.ascontiguousarray(face[:, ::-1]))
-    back = geometry.invert(geometry.resizing(around, side, side))
+    back = geometry.invert(there)
     return np.stack([geometry.apply(back, here), geometry.apply(back, geometry.mirror(mirrored, side))])
+
+
+def _upright(at: Points) -> Matrix:
+    """Brings the eyes level and the face to where dlib's box would have it, judged by its landmarks."""
+    left, right = geometry.eye_centres(at)
+    across = (right - left) / max(geometry.distance(left, right), 1e-9)
+    inner = at[_BROWS_TO_LIPS]
+    middle = inner.mean(axis=0)
+    size = math.sqrt(float(((inner - middle) ** 2).sum(axis=1).mean()))
+    centre = middle + _BOX_LOWER * size * np.array([-across[1], across[0]])
+    turn = _FACE_PX / (_BOX_SIZE * size) * np.array([[across[0], across[1]], [-across[1], across[0]]])
+    return np.column_stack([turn, np.full(2, 0.5 * (_TREES_PX - 1)) - turn @ centre])
 
 
 def spread(twice: Pair) -> float:
