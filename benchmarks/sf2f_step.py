@@ -131,7 +131,7 @@ def ours(
     for one in mine.values():
         one.to(memory_format=torch.channels_last)
     frozen = copy.deepcopy(network)
-    judge = judges._judge("facenet", "random", frozen, facenet.prepared, torch.device("cpu"))
+    judge = judges.frozen("facenet", "random", frozen, facenet.prepared, torch.device("cpu"))
     perceptual = Perceptual(judge, faces, (64,), 4 << 30)
     phase = sf2f.phases(settings)[0]
     optimisers = {

@@ -233,5 +233,30 @@ def export(checkpoint: Path, onnx: Path) -> None:
     click.echo(f"{onnx}: differs from torch by at most {worst:.1e}")
 
 
+@main.command()
+@click.option("--experiment", default="sf2f-64", show_default=True, metavar="NAME", help="As `models list` names it.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable.")
+@click.option("--steps", type=click.IntRange(min=1), default=50, show_default=True, help="Iterations that are timed.")
+@click.option("--autocast/--no-autocast", default=True, help="bfloat16 on a GPU.", show_default=True)
+@click.option("--compile/--no-compile", "compiled", default=True, help="torch.compile on a GPU.", show_default=True)
+@_device
+@exit_codes
+def bench(
+    experiment: str, assignments: tuple[str, ...], steps: int, autocast: bool, compiled: bool, device: str | None
+) -> None:
+    """Print how fast an experiment trains here: step time, samples/s, share of the device's rate, peak memory."""
+    import json
+
+    from models import bench as timing
+    from models.config import assigned
+    from models.experiments import find
+    from models.train import Options
+
+    one = find(experiment)
+    options = Options(device=_chosen(device), autocast=autocast, compile=compiled)
+    measured = timing.measure(one, assigned(one.settings, assignments, experiment), options, timing.Plan(steps=steps))
+    click.echo(json.dumps(measured))
+
+
 if __name__ == "__main__":
     main()

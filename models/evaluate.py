@@ -207,7 +207,9 @@ def _made_of(model: Model, judge: Judge, corpus: Corpus) -> Figure:
             **{name: facts[name] for name in ("experiment", "system", "settings", "seed", "place")},
             "parameters": sizes,
         },
-        "trained_on": {name: facts.get(name) for name in ("manifest", "front_end", "vad", "n_identities", "loss_judge")},
+        "trained_on": {
+            name: facts.get(name) for name in ("manifest", "front_end", "vad", "n_identities", "loss_judge")
+        },
         "judge": {"name": judge.name, "sha256": judge.sha256},
         "data": {
             "manifest": packed.digest,

@@ -81,20 +81,20 @@ def dlib_window() -> tuple[float, float, float, float]:
 def _dlib(device: torch.device) -> Judge:
     network = dlib_net.read(weights.path("dlib-face"))
     box = dlib_window()
-    return _judge("dlib", weights.digest("dlib-face"), network, lambda f: window(f, box, dlib_net.SIDE), device)
+    return frozen("dlib", weights.digest("dlib-face"), network, lambda f: window(f, box, dlib_net.SIDE), device)
 
 
 def _facenet(device: torch.device) -> Judge:
     network = facenet.read(weights.path("facenet"))
-    return _judge("facenet", weights.digest("facenet"), network, facenet.prepared, device)
+    return frozen("facenet", weights.digest("facenet"), network, facenet.prepared, device)
 
 
 def own(network: face_net.OwnNet, name: str, digest: str, device: torch.device) -> Judge:
     """A judge of a network that `models.pretrain_face` trained; the network itself is left as it is."""
-    return _judge(name, digest, deepcopy(network), lambda f: window(f, face_net.WINDOW, face_net.SIDE), device)
+    return frozen(name, digest, deepcopy(network), lambda f: window(f, face_net.WINDOW, face_net.SIDE), device)
 
 
-def _judge(name: str, digest: str, network: nn.Module, prepare: Prepare, device: torch.device) -> Judge:
+def frozen(name: str, digest: str, network: nn.Module, prepare: Prepare, device: torch.device) -> Judge:
     """Frozen, without batch norms, channels last: the fastest form on a CPU and on a GPU."""
     fold(network)
     network.requires_grad_(False).to(device).to(memory_format=torch.channels_last)

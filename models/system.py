@@ -144,8 +144,9 @@ def build(system: System, settings: Any, n_identities: int) -> dict[str, nn.Modu
     """The networks of a system. Raises UsageError for settings that no network can have."""
     try:
         return system.build(settings, n_identities)
-    except (ValueError, IndexError, RuntimeError) as error:  # of torch's layers: sizes below 1, or too large
-        raise UsageError(f"these settings make no network ({error}): see sides, channels and widths") from error
+    except (ValueError, IndexError, TypeError, RuntimeError) as error:  # of torch's layers: sizes below 1, or too large
+        told = str(error).partition("\n")[0][:200]
+        raise UsageError(f"these settings make no network ({told}): see sides, channels and widths") from error
 
 
 def plan(system: System, settings: Any) -> tuple[Phase, ...]:

@@ -22,14 +22,15 @@ def read(path: Path) -> Report:
     """A report that `models evaluate` wrote. Raises Missing if there is none, DataError for anything else."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(report, dict) or report.get("format") != FORMAT:
-            raise DataError(f"{path} is no report of `models evaluate`: expected JSON of format {FORMAT!r}")
-        markdown([report])
     except FileNotFoundError as error:
         raise Missing(f"no report {path}: `models evaluate` makes one") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is no JSON ({error}): run `models evaluate` again") from error
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    if not isinstance(report, dict) or report.get("format") != FORMAT:
+        raise DataError(f"{path} is no report of `models evaluate`: expected JSON of format {FORMAT!r}")
+    try:
+        markdown([report])
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise DataError(f"{path} lacks what a report has ({error!r}): run `models evaluate` again") from error
     return report
 
@@ -60,7 +61,8 @@ def _tables(reports: Sequence[Report]) -> tuple[str, str]:
     ours = [(_name(report), one) for report in reports for one in report["rows"]]
     real = reports[0]["real"]
     if "why" not in real:
-        ours.insert(0, ("real photograph", real | {"name": f"{real['people']} people"}))
+        shown = {"name": f"{real['people']} people", "gender": reports[0]["gender_probe"]}
+        ours.insert(0, ("real photograph", real | shown))
     experiments = {report["checkpoint"]["experiment"] for report in reports}
     first = [_blind(name, row, key) for name, key in (("chance", "chance"), ("perfect gender only", "gender_only"))]
     second = [_blind_matching("chance", row, "chance"), _blind_matching("perfect gender only", row, "gender_only")]
@@ -71,7 +73,11 @@ def _tables(reports: Sequence[Report]) -> tuple[str, str]:
         ),
         _table(
             _VOICE2FACE,
-            [*second, *(_matching(*one) for one in ours), *(_paper2(p) for p in VOICE2FACE if p.system in experiments)],
+            [
+                *second,
+                *(_matching(*one) for one in ours),
+                *(_paper_matching(p) for p in VOICE2FACE if p.system in experiments),
+            ],
         ),
     )
 
@@ -149,7 +155,7 @@ def _paper(published: Published) -> Line:
     return (name, voice, f"{published.cosine:.3f}", f"{published.l1:.2f}", *recall, "-", vfs, "-")
 
 
-def _paper2(published: PublishedMatching) -> Line:
+def _paper_matching(published: PublishedMatching) -> Line:
     values = (published.matching, published.same_gender, published.gender, published.top_1, published.top_5)
     name = f"*{published.source}, other data and judge*"
     return (name, published.voice, *("-" if value is None else f"{value:.2f}" for value in values), "-", "-")

@@ -121,6 +121,9 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
         raise UsageError(
             f"batch {settings.batch} over {place.world} processes: batch norm needs {_SMALLEST_PART} or more for each"
         )
+    # Whatever can be found wrong is told before the data are packed, which may take an hour.
+    with torch.device("meta"):
+        system.build(module, settings, 1)
     _expect_start(out, options.start, module)
     judge = judges.load(settings.judge, place.device) if getattr(settings, "perceptual", 0.0) else None
     packed = pack.pack(manifest, "train", module.FRONT_END, module.side(settings), out.parent / "packed")
@@ -151,7 +154,7 @@ def _wanted(phases: tuple[Phase, ...], until: str | None) -> tuple[Phase, ...]:
 
 
 def _expect_start(out: Path, start: Path | None, module: System) -> None:
-    """Said before the data are packed, which may take an hour."""
+    """Raise Missing for a new run without the networks that another must have trained."""
     if start is None and not (out / LAST).exists():
         for name, command in module.NEEDS.items():
             raise Missing(f"network {name} must be trained before: `{command}`, then name its folder with --start")
@@ -282,8 +285,9 @@ def _prepare(run: _Run, phase: Phase) -> Step:
         for network in networks.values():  # running statistics are each process's own: from here on the leader's
             for buffer in network.buffers():
                 torch.distributed.broadcast(buffer, 0)
-        # Buffers stay each process's own: batch norm may not change under a backward that is still to come.
-        parallel |= {name: DistributedDataParallel(networks[name], broadcast_buffers=False) for name in phase.trained}
+        for name in sorted(phase.trained):  # a set's own order differs between processes
+            # Buffers stay each process's own: batch norm may not change under a backward that is still to come.
+            parallel[name] = DistributedDataParallel(networks[name], broadcast_buffers=False)
     return Step(
         run.settings,
         phase,

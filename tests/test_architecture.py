@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from models.cli import main as models_main
 from pipeline.stage import RowStage, ShardStage, TableStage
 from stages import STAGES, load
 
@@ -20,11 +21,18 @@ def test_the_import_arrows_hold() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["weights", "list"]])
-def test_help_and_the_registry_load_no_heavy_library(command: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("package", "commands"),
+    [
+        ("stages", [["--help"], ["run", "--help"], ["weights", "list"]]),
+        ("models", [["--help"], *([verb, "--help"] for verb in models_main.commands)]),
+    ],
+)
+def test_help_and_the_registry_load_no_heavy_library(package: str, commands: list[list[str]]) -> None:
     code = (
-        "import json, sys\nfrom stages.cli import main\n"
-        f"try:\n    main({command!r})\nexcept SystemExit:\n    pass\n"
+        f"import json, sys\nfrom {package}.cli import main\n"
+        f"for command in {commands!r}:\n"
+        "    try:\n        main(command)\n    except SystemExit as ended:\n        assert not ended.code\n"
         "print('\\n' + json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -5,39 +5,50 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from click import Command, Context, Group
 
 from manifests import weights
+from models.cli import main as models
 from stages import STAGES
-from stages.cli import main
+from stages.cli import main as pipeline
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def verbs(command: Command, prefix: str = "pipeline") -> list[str]:
+COMMANDS = {"pipeline": pipeline, "models": models}
+
+
+def verbs(command: Command, prefix: str) -> list[str]:
     if not isinstance(command, Group):
         return [prefix]
     return [verb for name, child in command.commands.items() for verb in verbs(child, f"{prefix} {name}")]
 
 
-def test_the_help_in_the_readme_is_the_commands_own() -> None:
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_in_the_readme_is_the_commands_own(name: str) -> None:
     """Rewrite it with `python tests/test_readme.py`."""
-    block = re.search(r"<!-- help -->\n```text\n(.*?)```\n<!-- /help -->", README, re.DOTALL)
+    block = re.search(_block(name), README, re.DOTALL)
     assert block is not None
-    assert block[1] == _help()
+    assert block[2] == _help(name)
 
 
-def _help() -> str:
-    return main.get_help(Context(main, info_name="pipeline", terminal_width=100)) + "\n"
+def _block(name: str) -> str:
+    return rf"(<!-- help {name} -->\n```text\n)(.*?)(```\n<!-- /help -->)"
 
 
-def test_every_verb_has_help_of_its_own() -> None:
-    found = verbs(main)
-    assert len(found) == 13
+def _help(name: str) -> str:
+    return COMMANDS[name].get_help(Context(COMMANDS[name], info_name=name, terminal_width=100)) + "\n"
+
+
+@pytest.mark.parametrize(("name", "module", "count"), [("pipeline", "stages.cli", 14), ("models", "models.cli", 9)])
+def test_every_verb_has_help_of_its_own(name: str, module: str, count: int) -> None:
+    found = verbs(COMMANDS[name], name)
+    assert len(found) == count
     for verb in found:
         done = subprocess.run(
-            [sys.executable, "-m", "stages.cli", *verb.split()[1:], "--help"],
+            [sys.executable, "-m", module, *verb.split()[1:], "--help"],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -63,7 +74,7 @@ def test_every_file_the_readme_speaks_of_is_there() -> None:
 
 
 if __name__ == "__main__":
-    text = re.sub(
-        r"(<!-- help -->\n```text\n).*?(```\n<!-- /help -->)", lambda m: m[1] + _help() + m[2], README, flags=re.DOTALL
-    )
+    text = README
+    for command in COMMANDS:
+        text = re.sub(_block(command), rf"\g<1>{_help(command)}\g<3>", text, flags=re.DOTALL)
     (ROOT / "README.md").write_text(text, encoding="utf-8")

@@ -69,7 +69,8 @@ def test_recordings_and_faces_are_their_persons_and_all_are_used(corpus: Corpus,
 
 def test_voices_and_faces_are_paired_or_drawn_apart(corpus: Corpus) -> None:
     for iteration in range(20):
-        assert (lambda d: (d.person == d.face_person).all())(data.draw(corpus, PAIRED, 0, 0, iteration))
+        drawn = data.draw(corpus, PAIRED, 0, 0, iteration)
+        assert (drawn.person == drawn.face_person).all()
     apart = [data.draw(corpus, UNPAIRED, 0, 0, iteration) for iteration in range(200)]
     share = np.mean([d.person == d.face_person for d in apart])
     assert 0.1 < share < 0.24  # by chance one in six

@@ -47,7 +47,9 @@ def test_every_row_of_the_split_is_there_in_order_with_its_own_payload(manifest:
         np.testing.assert_allclose(a["clip_mean"][place], mel.astype(float).mean(0), rtol=1e-5)
         np.testing.assert_allclose(a["clip_std"][place], mel.astype(float).std(0), rtol=1e-3)
     assert a["clip_frames"].sum() == len(a["mels"])
-    shown = dict(table.read_payload(manifest.parent / "face/part-0000.parquet", ["image"], [r["row_id"] for r in faces]))
+    shown = dict(
+        table.read_payload(manifest.parent / "face/part-0000.parquet", ["image"], [r["row_id"] for r in faces])
+    )
     (tmp_path / "face.png").write_bytes(shown[faces[0]["row_id"]]["image"])
     small = Image.open(tmp_path / "face.png").convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(a["faces"][0], np.asarray(small).transpose(2, 0, 1))
@@ -93,7 +95,12 @@ def test_nobody_left_says_what_there_is(tmp_path: Path, kind: str) -> None:
 
 BROKEN = {
     "too short": ("speech", {MEL: np.zeros((1, BANDS), "<f2").tobytes()}, DataError, "1 frames.*voices.min_voiced_s"),
-    "NaN": ("speech", {MEL: np.full((9, BANDS), np.nan, "<f2").tobytes()}, DataError, "not finite.*pipeline run voices"),
+    "NaN": (
+        "speech",
+        {MEL: np.full((9, BANDS), np.nan, "<f2").tobytes()},
+        DataError,
+        "not finite.*pipeline run voices",
+    ),
     "half a frame": ("speech", {MEL: bytes(2 * BANDS * 9 + 2)}, DataError, "whole frames of 40 bands"),
     "no mel": ("speech", {MEL: None}, DataError, "no mel_sf2f"),
     "no picture": ("face", {"image": None}, DataError, "no image"),
@@ -119,7 +126,7 @@ def test_a_picture_that_claims_to_be_huge_is_not_decoded(tmp_path: Path) -> None
 
     png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
     path = write_manifest(tmp_path / "data", Sketch(payload={("face", 0): {"image": bytes(png)}}))
-    with pytest.raises(DataError, match="cannot be decoded|pixels"):
+    with pytest.raises(DataError, match=r"cannot be decoded|pixels"):
         pack(path, "train", "sf2f", 64, tmp_path / "packed")
 
 
@@ -158,7 +165,7 @@ def test_a_damaged_packing_says_so(manifest: Path, tmp_path: Path, name: str) ->
     pack(manifest, "train", "sf2f", 64, tmp_path)
     (file,) = tmp_path.glob(f"*/{name}")
     file.write_bytes(file.read_bytes()[:7])
-    with pytest.raises(HqvoxError, match="damaged.*delete it"):
+    with pytest.raises(HqvoxError, match=r"damaged.*delete it"):
         pack(manifest, "train", "sf2f", 64, tmp_path)
 
 

@@ -1,0 +1,133 @@
+"""How fast an experiment trains on a device: whole iterations on random data, batches gathered as `models train` does.
+
+Face networks of the loss have random weights here: their time is the same, and no file is needed.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from models import data, dlib_net, facenet, judges, system, train
+from models.config import Experiment
+from models.judges import Judge
+from models.losses import Perceptual
+from models.pack import Packed
+from models.state import State
+from pipeline.frontend import PROFILES
+
+_FRAMES = 800  # of each random recording
+_MATMUL = 4096  # side of the matrices that the device's own rate is measured with
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured."""
+
+    steps: int = 50  # iterations that are timed
+    warm_up: int = 10
+    people: int = 2890  # of HQ-VoxCeleb's training split, each with one recording and one face
+
+
+def measure(experiment: Experiment, settings: Any, options: train.Options, plan: Plan) -> dict[str, Any]:
+    """Seconds of an iteration of the first phase, samples per second, share of the device's rate, peak memory.
+
+    The rate is that of a large matrix product in the precision of the run, measured before on the same device.
+    """
+    module, device = system.load(experiment.system), options.device
+    phase = system.plan(module, settings)[0]
+    corpus = data.load(_random(module.FRONT_END, module.side(settings), plan.people), device)
+    judge = _judge(settings.judge, device) if getattr(settings, "perceptual", 0.0) else None
+    perceptual = judge and Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes)
+    networks = system.build(module, settings, plan.people)
+    for network in networks.values():
+        network.to(device).to(memory_format=torch.channels_last)
+    step = train.prepare(phase, State(networks), settings, perceptual, options, train.Place(device=device))
+    batches = data.batches(corpus, phase, 0, 0, 0, (0, 1), device)
+    rate = _device_rate(device, options.autocast)
+    operations = _operations(lambda: module.update(step, next(batches)))
+    for _ in range(plan.warm_up):
+        module.update(step, next(batches))
+    _wait(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    marks = [time.perf_counter()]
+    for _ in range(plan.steps):
+        module.update(step, next(batches))
+        if device.type == "cpu":
+            marks.append(time.perf_counter())
+    _wait(device)
+    whole = time.perf_counter() - marks[0]
+    seconds = whole / plan.steps if device.type == "cuda" else statistics.median(b - a for a, b in pairwise(marks))
+    return {
+        "experiment": experiment.name,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "batch": phase.batch,
+        "loss_judge": judge and f"{judge.name}, random weights",
+        "seconds_per_iteration": seconds,
+        "iterations_per_s": 1 / seconds,
+        "samples_per_s": phase.batch / seconds,
+        "tera_operations_per_iteration": operations / 1e12,
+        "share_of_matmul_rate": operations / seconds / rate,
+        "peak_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+    }
+
+
+def _random(profile: str, side: int, people: int) -> Packed:
+    rng = np.random.default_rng(0)
+    bands, one = PROFILES[profile].bands, np.arange(people)
+    arrays: dict[str, np.ndarray[Any, Any]] = {
+        "mels": rng.normal(10, 3, (people * _FRAMES, bands)).astype(np.float16),
+        "clip_start": one * _FRAMES,
+        "clip_frames": np.full(people, _FRAMES),
+        "clip_person": one,
+        "clip_mean": np.full((people, bands), 10, np.float32),
+        "clip_std": np.full((people, bands), 3, np.float32),
+        "faces": rng.integers(0, 256, (people, 3, side, side), np.uint8),
+        "face_person": one,
+    }
+    return Packed("train", profile, tuple(f"{i:05d}" for i in one), (None,) * people, {}, arrays, "random", "none")
+
+
+def _judge(name: str, device: torch.device) -> Judge:
+    """The network of that name, with random weights; anything but dlib's is timed as FaceNet."""
+    if name == "dlib":
+        box = judges.dlib_window()
+        return judges.frozen("dlib", "", dlib_net.DlibResNet(), lambda f: judges.window(f, box, dlib_net.SIDE), device)
+    return judges.frozen("facenet", "", facenet.FaceNet().eval(), facenet.prepared, device)
+
+
+def _operations(iteration: Callable[[], object]) -> int:
+    """Floating-point operations of one iteration, multiplications and additions counted apart."""
+    with FlopCounterMode(display=False) as counter:
+        iteration()
+    return int(counter.get_total_flops())
+
+
+def _device_rate(device: torch.device, autocast: bool) -> float:
+    """Operations per second of a large matrix product."""
+    kind = torch.bfloat16 if device.type == "cuda" and autocast else torch.float32
+    side = _MATMUL if device.type == "cuda" else _MATMUL // 4
+    a = torch.randn(side, side, device=device, dtype=kind)
+    best = float("inf")
+    for _ in range(5):
+        _wait(device)
+        start = time.perf_counter()
+        for _ in range(10):
+            a @ a
+        _wait(device)
+        best = min(best, (time.perf_counter() - start) / 10)
+    return 2 * side**3 / best
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
