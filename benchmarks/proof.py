@@ -24,7 +24,8 @@ from models.experiments import find
 from models.face_net import Half
 from models.judges import Judge
 from models.scores import Figure, figure
-from models.train import Options, train
+from models.setup import Options
+from models.train import train
 from pipeline.world.ceiling import ceiling
 from pipeline.world.manifest import Recipe, write_manifest
 from pipeline.world.traits import draw_person, voice_latent

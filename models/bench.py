@@ -8,17 +8,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import data, dlib_net, facenet, judges, system, train
+from models import data, dlib_net, facenet, judges, system
 from models.config import Experiment
 from models.judges import Judge
 from models.losses import Perceptual
 from models.pack import Packed
+from models.setup import Options, Place, Run, prepare
 from models.state import State
 from pipeline.frontend import PROFILES
 
@@ -35,7 +37,7 @@ class Plan:
     people: int = 2890  # of HQ-VoxCeleb's training split, each with one recording and one face
 
 
-def measure(experiment: Experiment, settings: Any, options: train.Options, plan: Plan) -> dict[str, Any]:
+def measure(experiment: Experiment, settings: Any, options: Options, plan: Plan) -> dict[str, Any]:
     """Seconds of an iteration of the first phase, samples per second, share of the device's rate, peak memory.
 
     The rate is that of a large matrix product in the precision of the run, measured before on the same device.
@@ -44,11 +46,12 @@ def measure(experiment: Experiment, settings: Any, options: train.Options, plan:
     phase = system.plan(module, settings)[0]
     corpus = data.load(_random(module.FRONT_END, module.side(settings), plan.people), device)
     judge = _judge(settings.judge, device) if getattr(settings, "perceptual", 0.0) else None
-    perceptual = judge and Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes)
+    perceptual = None if judge is None else Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes)
     networks = system.build(module, settings, plan.people)
     for network in networks.values():
         network.to(device).to(memory_format=torch.channels_last)
-    step = train.prepare(phase, State(networks), settings, perceptual, options, train.Place(device=device))
+    run = Run(Path(), module, settings, {}, options, Place(device=device), State(networks), {}, perceptual)
+    step = prepare(run, phase)
     batches = data.batches(corpus, phase, 0, 0, 0, (0, 1), device)
     rate = _device_rate(device, options.autocast)
     operations = _operations(lambda: module.update(step, next(batches)))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from models.evaluate import Protocol
     from models.face_net import Half
-    from models.train import Options
+    from models.setup import Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -93,7 +93,7 @@ def _train(experiment: str, out: Path, manifest: Path, assignments: tuple[str, .
 
 
 def _options(device: str | None, kept_gb: float, given: dict[str, Any]) -> "Options":
-    from models.train import Options
+    from models.setup import Options
 
     return Options(device=_chosen(device), kept_bytes=round(kept_gb * 2**30), **given)
 
@@ -250,7 +250,7 @@ def bench(
     from models import bench as timing
     from models.config import assigned
     from models.experiments import find
-    from models.train import Options
+    from models.setup import Options
 
     one = find(experiment)
     options = Options(device=_chosen(device), autocast=autocast, compile=compiled)

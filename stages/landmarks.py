@@ -61,7 +61,7 @@ def score(row: Row, scoring: Scoring) -> Row:
     scores = measure(close, faces, np.stack([geometry.apply(geometry.invert(close.matrix), at) for at in twice]))
     if mirrored:
         scores |= _mirrored(scores, pixels.shape[1])
-    return scores | {"chip": cut(_flipped(close.pixels) if mirrored else close.pixels)}
+    return scores | {"chip": cut(close.pixels)}  # not flipped back: JPEG is not symmetric
 
 
 def _fault(reason: str, detail: str) -> Row:

@@ -13,7 +13,7 @@ from manifests.schema import MANIFEST, Column, Table, mel_column
 from manifests.table import write_table
 from models import face_net, sf2f, speaker, voice2face
 from models.config import Experiment
-from models.train import Options
+from models.setup import Options
 from pipeline.frontend import PROFILES
 from tests.factories import digest, picture
 

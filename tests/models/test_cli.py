@@ -13,6 +13,7 @@ from models import state
 from models import train as training
 from models.cli import main
 from models.experiments import EXPERIMENTS
+from models.setup import Options
 from tests.models import drawn
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -157,12 +158,12 @@ def test_every_option_of_a_run_can_be_given_on_the_command_line(
     out, manifest, experiment, settings, options = seen[0]
     assert (out, manifest, experiment.name) == (tmp_path, Path("m"), "sf2f-64")
     assert settings == replace(experiment.settings, batch=8)
-    expected = training.Options(
+    expected = Options(
         torch.device("cpu"), 5, "settling", tmp_path, 6, 7, 8, "dlib", 0.5, 9, False, False, 1 << 29,
         ("dvclive", "tensorboard"),
     )  # fmt: skip
     assert options == expected
-    default = training.Options(torch.device("cpu"))
+    default = Options(torch.device("cpu"))
     assert all(getattr(options, f.name) != getattr(default, f.name) for f in fields(options) if f.name != "device")
     models("train", "--experiment", "sf2f-64", "--manifest", "m", "--out", tmp_path, "--device", "cpu")
     assert seen[1][4] == default  # and what is not given is what `Options` says

@@ -17,9 +17,9 @@ from filelock import FileLock
 
 from manifests.errors import DataError, Missing, UsageError
 from models import judges, sf2f, state, train, voice2face
+from models.setup import Options
 from models.state import LAST
 from models.system import Batch, Losses, Step
-from models.train import Options
 from models.validate import Validation
 from tests.models import drawn
 from tests.models.drawn import CPU, Sketch, experiment, write_manifest

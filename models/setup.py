@@ -1,0 +1,218 @@
+"""What a run needs before its first iteration, or after a stop: options, processes, networks, optimisers.
+
+Nothing here knows a loss; `models.train` is the loop.
+"""
+
+import copy
+import json
+import os
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from manifests.errors import Missing, UsageError
+from manifests.table import write_text
+from models import pack, state, system
+from models.config import Experiment
+from models.losses import Perceptual
+from models.state import LAST, State
+from models.system import Phase, Step, System
+
+FACTS = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run is made; what it makes is the experiment's settings and the seed."""
+
+    device: torch.device
+    seed: int = 0
+    until: str | None = None  # name of the last phase to train
+    start: Path | None = None  # checkpoint whose networks are taken over, by name, before the first iteration
+    report_every: int = 50  # iterations
+    save_every: int = 500
+    validate_every: int = 1000
+    validation_judge: str | None = None  # face network of the validation metrics; None: that of the loss
+    average: float = 0.0  # decay of the moving average of the weights; 0: none
+    max_skipped: int = 20  # iterations with losses that are not finite, before the run ends
+    autocast: bool = True  # bf16, on a GPU only
+    compile: bool = True  # on a GPU only
+    kept_bytes: int = 4 << 30  # of real faces' states, computed once
+    trackers: tuple[str, ...] = ()  # tensorboard, dvclive
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One process among those that train together."""
+
+    rank: int = 0
+    world: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files."""
+        return self.rank == 0
+
+
+def join(device: torch.device) -> Place:
+    """The process group that torchrun announces, if any; one GPU per process."""
+    if "WORLD_SIZE" not in os.environ:
+        return Place(device=device)
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Place(rank, world, device)
+
+
+def wanted(phases: tuple[Phase, ...], until: str | None) -> tuple[Phase, ...]:
+    """The phases up to the one named. Raises UsageError for a name that is none of theirs."""
+    names = [phase.name for phase in phases]
+    if until is None:
+        return phases
+    if until not in names:
+        raise UsageError(f"no phase {until}: this experiment has {', '.join(names)}")
+    return phases[: names.index(until) + 1]
+
+
+def expect_start(out: Path, start: Path | None, module: System) -> None:
+    """Raise Missing for a new run without the networks that another must have trained."""
+    if start is None and not (out / LAST).exists():
+        for name, command in module.NEEDS.items():
+            raise Missing(f"network {name} must be trained before: `{command}`, then name its folder with --start")
+
+
+def facts_of(
+    experiment: Experiment, settings: Any, options: Options, packed: pack.Packed, perceptual: Perceptual | None
+) -> dict[str, Any]:
+    """What a checkpoint says of the run: two runs with the same facts are the same run."""
+    judge = None if perceptual is None else {"name": perceptual.judge.name, "sha256": perceptual.judge.sha256}
+    return {
+        "experiment": experiment.name,
+        "system": experiment.system,
+        "settings": state.settings_of(settings),
+        "seed": options.seed,
+        "average": options.average,
+        "front_end": packed.profile,
+        "vad": packed.vad,
+        "n_identities": len(packed.people),
+        "manifest": packed.digest,
+        "loss_judge": judge,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What stays the same through a run, and its state."""
+
+    out: Path
+    module: System
+    settings: Any
+    facts: dict[str, Any]
+    options: Options
+    place: Place
+    state: State
+    saved: dict[str, Tensor]  # tensors of the checkpoint that the run goes on from; empty for a new run
+    perceptual: Perceptual | None
+
+
+def set_up(
+    out: Path,
+    module: System,
+    settings: Any,
+    facts: dict[str, Any],
+    options: Options,
+    place: Place,
+    perceptual: Perceptual | None,
+) -> Run:
+    """New networks, or those of the folder's last checkpoint."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        networks = system.build(module, settings, facts["n_identities"])
+    for network in networks.values():
+        network.to(place.device)
+        network.to(memory_format=torch.channels_last)
+    now = State(networks, average=copy.deepcopy(networks) if options.average else {})
+    saved: dict[str, Tensor] = {}
+    if (out / LAST).exists():
+        saved, held = state.read(out / LAST)
+        differing = sorted(name for name in facts if held.get(name) != facts[name])
+        if differing:
+            raise UsageError(
+                f"{out} holds another run: {', '.join(differing)} differ. Use the same experiment, settings, seed and "
+                "manifest to go on with it, or choose another --out"
+            )
+        state.restore(out / LAST, now, saved, held)
+    elif options.start is not None:
+        _take_over(options.start, now, module)
+    if place.leads:
+        write_text(out / FACTS, json.dumps(facts, indent=2, sort_keys=True) + "\n")
+    return Run(out, module, settings, facts, options, place, now, saved, perceptual)
+
+
+def _take_over(path: Path, now: State, module: System) -> None:
+    """The networks of another run's checkpoint, by name; those that it lacks stay new, unless they may not."""
+    file = path / LAST if path.is_dir() else path
+    tensors, _ = state.read(file)
+    there = {
+        name: network
+        for name, network in now.networks.items()
+        if any(k.startswith(f"network/{name}/") for k in tensors)
+    }
+    lacking = sorted(set(module.NEEDS) - set(there))
+    if lacking:
+        raise Missing(f"{file} has no network {', '.join(lacking)}: `{module.NEEDS[lacking[0]]}` makes one")
+    state.put(there, tensors, file)
+    for name in there if now.average else ():
+        now.average[name].load_state_dict(now.networks[name].state_dict())
+
+
+def prepare(run: Run, phase: Phase) -> Step:
+    """Modes, optimisers and wrappers of a phase: what does not train is frozen and uses its running statistics."""
+    networks = run.state.networks
+    for name, network in networks.items():
+        network.requires_grad_(name in phase.trained).train(name in phase.trained)
+    before, run.state.optimisers = run.state.optimisers, {}
+    for name, chosen in phase.optimisers.items():
+        for one in chosen.networks:
+            networks[one].train(not chosen.frozen_norms)
+        moving = [weight for one in chosen.networks for weight in networks[one].parameters()]
+        optimiser = torch.optim.Adam(moving, chosen.rate, chosen.betas, fused=True)
+        if run.saved and (run.state.iteration or chosen.goes_on):
+            state.restore_optimiser(name, optimiser, run.saved)
+        elif chosen.goes_on and name in before:
+            optimiser.load_state_dict(before[name].state_dict())
+        run.state.optimisers[name] = optimiser
+    run.saved.clear()  # taken over now; later phases go on from the live optimisers
+    if run.options.compile and run.place.device.type == "cuda":
+        for network in networks.values():
+            network.compile()
+    parallel = dict(networks)
+    if run.place.world > 1:
+        for network in networks.values():  # running statistics are each process's own: from here on the leader's
+            for buffer in network.buffers():
+                torch.distributed.broadcast(buffer, 0)
+        for name in sorted(phase.trained):  # a set's own order differs between processes
+            # Buffers stay each process's own: batch norm may not change under a backward that is still to come.
+            parallel[name] = DistributedDataParallel(networks[name], broadcast_buffers=False)
+    return Step(
+        run.settings,
+        phase,
+        networks,
+        parallel,
+        run.state.optimisers,
+        run.perceptual,
+        torch.Generator(run.place.device),
+        partial(torch.autocast, run.place.device.type, torch.bfloat16, run.options.autocast and _on_gpu(run)),
+    )
+
+
+def _on_gpu(run: Run) -> bool:
+    return run.place.device.type == "cuda"
