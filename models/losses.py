@@ -43,10 +43,11 @@ class Perceptual:
     """The distance between generated and real faces in the states of a frozen face network.
 
     Real faces do not change, so their states are computed once, per face and side, if they fit into `budget` bytes.
+    `cosine` weighs 1 - cosine of the last states beside the four distances; the released code has it, switched off.
     """
 
-    def __init__(self, judge: "Judge", faces: Tensor, sides: Sequence[int], budget: int) -> None:
-        self.judge = judge
+    def __init__(self, judge: "Judge", faces: Tensor, sides: Sequence[int], budget: int, cosine: float = 0.0) -> None:
+        self.judge, self._cosine = judge, cosine
         self._faces = faces  # (n, 3, S, S) uint8, where the corpus keeps them
         with torch.no_grad():
             per_face = sum(t.nbytes for side in sides for t in self._real(torch.zeros(1, dtype=torch.long), side))
@@ -60,7 +61,11 @@ class Perceptual:
         else:
             with torch.no_grad():
                 wanted = self._real(face_index, side)
-        return feature_distance(self.judge.states(generated), wanted)
+        found = self.judge.states(generated)
+        distance = feature_distance(found, wanted)
+        if self._cosine:
+            distance = distance + self._cosine * (1 - F.cosine_similarity(found[-1].float(), wanted[-1].float()).mean())
+        return distance
 
     def _real(self, index: Tensor, side: int) -> list[Tensor]:
         chosen = self._faces[index.to(self._faces.device)].to(self.judge.device).float() / 255

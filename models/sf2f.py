@@ -49,6 +49,7 @@ class Settings:
     image_gan: NotNegative = 1.0
     identity: NotNegative = 0.05  # of the identity's cross-entropy, and of its real/fake head where it has one
     perceptual: NotNegative = 100.0
+    cosine: NotNegative = 0.0  # within the perceptual distance, of 1 - cosine of the embeddings
     judge: str = "facenet"  # face network of the perceptual loss; a name of `models.judges` or a file
     batch: Positive = 256  # identities
     rate: NotNegative = 5e-4

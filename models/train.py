@@ -76,7 +76,7 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
     judge = judges.load(settings.judge, place.device) if getattr(settings, "perceptual", 0.0) else None
     packed = pack.pack(manifest, "train", module.FRONT_END, module.side(settings), out.parent / "packed")
     corpus = data.load(packed, place.device)
-    perceptual = Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes) if judge else None
+    perceptual = Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes, settings.cosine) if judge else None
     facts = facts_of(experiment, settings, options, packed, perceptual)
     run = set_up(out, module, settings, facts, options, place, perceptual)
     validation = _validation(manifest, run) if place.leads else None

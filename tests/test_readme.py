@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from click import Command, Context, Group
+from click import Command, Group
 
 from manifests import weights
 from models.cli import main as models
@@ -39,7 +39,8 @@ def _block(name: str) -> str:
 
 
 def _help(name: str) -> str:
-    return COMMANDS[name].get_help(Context(COMMANDS[name], info_name=name, terminal_width=100)) + "\n"
+    with COMMANDS[name].make_context(name, [], resilient_parsing=True, terminal_width=100) as context:
+        return COMMANDS[name].get_help(context) + "\n"
 
 
 @pytest.mark.parametrize(("name", "module", "count"), [("pipeline", "stages.cli", 14), ("models", "models.cli", 9)])
