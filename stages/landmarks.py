@@ -32,7 +32,7 @@ class Scoring:
 class Limits:
     """What a face may measure; null turns a rule off."""
 
-    max_rival_area: NotNegative | None = 0.5  # share of the main face's area that another face may have
+    max_rival_area: NotNegative | None = 0.45  # share of the main face's area that another face may have
     min_pupil_px: NotNegative | None = 30.0  # px of the original between the pupils
     max_landmark_spread: NotNegative | None = 0.05  # share of the pupil distance, as pipeline.faces.landmark.spread
     max_yaw_deg: NotNegative | None = 5.0  # degrees either way
@@ -161,5 +161,5 @@ STAGE = RowStage(
     depends=("sha256",),
     payload=(("crawl", "image"),),
     weights=weights,
-    version="3",
+    version="4",
 )

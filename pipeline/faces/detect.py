@@ -28,7 +28,7 @@ WEIGHTS: Final[dict[Detector, tuple[str, ...]]] = {
     "fan": ("s3fd",),
 }
 
-RIVAL_AREA: Final = 0.5  # a face of this share of the main face's area is looked for, however small the main one
+RIVAL_AREA: Final = 0.45  # a face of this share of the main face's area is looked for, however small the main one
 _SMALLEST_PX: Final = 72  # side of the smallest face that dlib's detectors see
 _ENLARGED_PX: Final = 800  # longer side of the largest picture that is searched enlarged
 _NARROWEST_PX: Final = 32  # shorter side; narrower strips hold no face, and the narrowest make the detectors raise
