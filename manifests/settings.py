@@ -18,6 +18,7 @@ Positive = Annotated[int, Ge(1)]
 NotNegative = Annotated[float, Ge(0)]
 MoreThanZero = Annotated[float, Gt(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]
+BelowOne = Annotated[float, Interval(ge=0, lt=1)]
 
 
 def build(kind: type[T], section: Section, where: str) -> T:

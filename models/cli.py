@@ -1,5 +1,6 @@
 """The `models` command: a thin wrapper, one function per verb; torch waits until a verb needs it."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -95,6 +96,8 @@ def _train(experiment: str, out: Path, manifest: Path, assignments: tuple[str, .
 def _options(device: str | None, kept_gb: float, given: dict[str, Any]) -> "Options":
     from models.setup import Options
 
+    if not 0 <= kept_gb < math.inf:
+        raise UsageError(f"--kept-gb {kept_gb}: expected 0 or more")
     return Options(device=_chosen(device), kept_bytes=round(kept_gb * 2**30), **given)
 
 

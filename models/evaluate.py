@@ -41,7 +41,7 @@ from models.judges import Judge
 from models.listening import Classes
 from models.scores import Asked, Figure
 from models.sheet import contact_sheet
-from models.state import Model
+from models.state import Model, expect_faces
 
 _SHOWN = 12  # people on the contact sheet
 _AUTHORS_EPSILON = 1e-6  # which their distances add to every difference
@@ -137,8 +137,7 @@ def evaluate(model: Model, manifest: Path, judge: Judge, plan: Plan, cache: Path
 
 
 def _may_judge(model: Model, judge: Judge, protocol: Protocol) -> None:
-    if not model.system.GENERATES:
-        raise UsageError(f"experiment {model.facts['experiment']} makes no faces: there is nothing to score")
+    expect_faces(model)
     loss = model.facts.get("loss_judge")
     if protocol == "default" and loss is not None and loss["sha256"] == judge.sha256:
         raise UsageError(

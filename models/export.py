@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from manifests.errors import DataError, Missing
-from models.state import Model
+from models.state import Model, expect_faces
 from models.system import Batch
 from pipeline.frontend import PROFILES
 
@@ -37,6 +37,7 @@ def export(model: Model, out: Path) -> float:
 
     Raises Missing without the packages of the extra `[export]`, DataError where the file says otherwise than torch.
     """
+    expect_faces(model)
     try:
         import onnxruntime
         import onnxscript  # noqa: F401  # torch's exporter writes through it

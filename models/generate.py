@@ -17,7 +17,7 @@ from manifests.errors import DataError
 from manifests.table import write_text
 from models.listening import half
 from models.report import save_grid
-from models.state import Model
+from models.state import Model, expect_faces
 from models.system import Batch
 from pipeline.frontend import PROFILES, SAMPLE_RATE, from_float16, mel, to_float16
 
@@ -114,6 +114,7 @@ def generate(
     A folder holds `face.png`, `windows.png` and `face.json`. It is named by number and content, never by the
     recording's name.
     """
+    expect_faces(model)
     for number, path in enumerate(recordings):
         try:
             heard = hear(path, model.facts["front_end"], model.facts["vad"])

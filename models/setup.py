@@ -75,6 +75,8 @@ def join(device: torch.device) -> Place:
 def wanted(phases: tuple[Phase, ...], until: str | None) -> tuple[Phase, ...]:
     """The phases up to the one named. Raises UsageError for a name that is none of theirs."""
     names = [phase.name for phase in phases]
+    if not phases:
+        raise UsageError("no phase of this experiment has iterations: nothing to train")
     if until is None:
         return phases
     if until not in names:
@@ -143,7 +145,7 @@ def set_up(
     saved: dict[str, Tensor] = {}
     if (out / LAST).exists():
         saved, held = state.read(out / LAST)
-        differing = sorted(name for name in facts if held.get(name) != facts[name])
+        differing = sorted(_differing(held, facts))
         if differing:
             raise UsageError(
                 f"{out} holds another run: {', '.join(differing)} differ. Use the same experiment, settings, seed and "
@@ -155,6 +157,15 @@ def set_up(
     if place.leads:
         write_text(out / FACTS, json.dumps(facts, indent=2, sort_keys=True) + "\n")
     return Run(out, module, settings, facts, options, place, now, saved, perceptual)
+
+
+def _differing(held: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    """The facts that two runs do not share, settings by name."""
+    found = [name for name in facts if name != "settings" and held.get(name) != facts[name]]
+    before, now = held.get("settings"), facts["settings"]
+    if not isinstance(before, dict):
+        return [*found, "settings"]
+    return found + [f"settings.{key}" for key in {*before, *now} if before.get(key) != now.get(key)]
 
 
 def _take_over(path: Path, now: State, module: System) -> None:

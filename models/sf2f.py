@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from manifests.settings import Count, NotNegative, Positive
+from manifests.settings import BelowOne, Count, NotNegative, Positive
 from models.decoders import DeconvDecoder, GluDecoder, PaperDecoder
 from models.discriminators import IdentityClassifier, IdentityDiscriminator, PatchDiscriminator, PooledDiscriminator
 from models.encoders import ConvEncoder, InceptionEncoder
@@ -53,7 +53,7 @@ class Settings:
     judge: str = "facenet"  # face network of the perceptual loss; a name of `models.judges` or a file
     batch: Positive = 256  # identities
     rate: NotNegative = 5e-4
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
     iterations: Count = 110_000  # 10,000 epochs of 11
     settling: Count = 22_000  # further ones with frozen batch norms and a rate that falls linearly to a thousandth
     frames: tuple[int, int] = (100, 150)  # of a crop: 1.0 to 1.5 s

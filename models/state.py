@@ -186,6 +186,11 @@ def load_model(path: Path, device: torch.device) -> Model:
     except UsageError as error:
         raise DataError(f"{file} holds settings that make no run: {error}") from error
     averaged = any(name.startswith("average/") for name in tensors)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise DataError(
+                f"{file}: {name} holds values that are not finite: the run went wrong, take another checkpoint"
+            )
     put(networks, tensors, file, "average" if averaged else "network", assign=True)
     for network in networks.values():
         network.to(device).eval().requires_grad_(False)
@@ -195,6 +200,12 @@ def load_model(path: Path, device: torch.device) -> Model:
     begun = phases[: place.phase + (place.iteration > 0)]
     fusing = next((phase for phase in begun if phase.kind == "windows"), None)
     return Model(system, settings, networks, facts, digest, fusing)
+
+
+def expect_faces(model: Model) -> None:
+    """Raise UsageError for a system that makes none."""
+    if not model.system.GENERATES:
+        raise UsageError(f"experiment {model.facts['experiment']} makes no faces: name a checkpoint of one that does")
 
 
 def settings_of(settings: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from manifests.settings import Count, NotNegative, Positive
+from manifests.settings import BelowOne, Count, NotNegative, Positive
 from models.decoders import DeconvDecoder
 from models.discriminators import SharedDiscriminator
 from models.encoders import ConvEncoder
@@ -38,7 +38,7 @@ class Settings:
     discriminator_width: Positive = 32
     batch: Positive = 128
     rate: NotNegative = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
+    betas: tuple[BelowOne, BelowOne] = (0.5, 0.999)
     iterations: Count = 50_000  # the paper: 100,000
     frames: tuple[int, int] = (300, 800)
 

@@ -230,7 +230,7 @@ def test_dvc_repro_killed_and_repeated_gives_the_same_bytes(finished: Path, tmp_
     """SIGKILL of `dvc repro`, with all it started or alone: then the next run takes over from its child."""
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, tmp_path)
-    for name in ("stages", "pipeline", "review", "removals"):
+    for name in ("stages", "pipeline", "manifests", "review", "removals"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc/config", tmp_path / ".dvc")

@@ -154,7 +154,7 @@ def test_killed_at_any_moment_it_goes_on_from_a_whole_checkpoint(
 
 
 OTHERS: dict[str, Callable[[sf2f.Settings], tuple[sf2f.Settings, Options]]] = {
-    "settings": lambda s: (replace(s, rate=1e-3), QUIET),
+    "settings.rate": lambda s: (replace(s, rate=1e-3), QUIET),
     "seed": lambda s: (s, replace(QUIET, seed=1)),
     "average": lambda s: (s, replace(QUIET, average=0.5)),
 }
