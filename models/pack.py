@@ -5,6 +5,7 @@ One folder per split, front end and picture size; a changed manifest packs anew.
 
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -166,6 +167,8 @@ def _payload(root: Path, rows: Sequence[Row], column: str) -> Iterator[tuple[int
 
 def _write_faces(root: Path, rows: Sequence[Row], side: int, folder: Path) -> None:
     out = np.lib.format.open_memmap(folder / "faces.npy", "w+", np.uint8, (len(rows), 3, side, side))
+    with (folder / "faces.npy").open("r+b") as file:  # a full disk is an error here, and a killing signal later
+        os.posix_fallocate(file.fileno(), 0, file.seek(0, os.SEEK_END))
     with ThreadPoolExecutor() as pool:  # Pillow decodes without the interpreter's lock
         payload = _payload(root, rows, "image")
         while chunk := list(islice(payload, _AT_ONCE)):
