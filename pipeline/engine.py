@@ -80,8 +80,11 @@ def _fork_server() -> Event:
 
     def probe() -> None:
         first = _CONTEXT.Process(target=_nothing)
-        first.start()  # returns when the server has forked it
-        first.join()
+        try:
+            first.start()  # returns when the server has forked it
+            first.join()
+        except (OSError, EOFError):  # the server was killed, by `stop` or from outside: this process works on alone
+            return
         ready.set()
 
     def stop() -> None:

@@ -73,7 +73,8 @@ def run_script(folder: Path, body: str) -> subprocess.Popen[str]:
     script = folder / "program.py"
     script.write_text(f"from pipeline import engine\nfrom tests.pipeline import test_engine\n{body}")
     environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
-    return subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, script], env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
 def test_a_small_input_does_not_wait_for_the_fork_server(tmp_path: Path) -> None:
@@ -85,6 +86,22 @@ def test_a_small_input_does_not_wait_for_the_fork_server(tmp_path: Path) -> None
         "    print(sum(engine.map_shards(test_engine.double, range(9), 2)), engine._fork_server().is_set())\n",
     )
     assert program.communicate(timeout=60)[0] == "72 False\n"  # ends only when nobody holds the pipe
+    assert program.returncode == 0
+
+
+def test_a_fork_server_killed_while_it_starts_costs_nothing(tmp_path: Path) -> None:
+    program = run_script(
+        tmp_path,
+        "import os, signal, time\n"
+        "from multiprocessing.forkserver import _forkserver\n"
+        "if __name__ == '__main__':\n"
+        "    engine.preload(['torch'])\n"
+        "    while _forkserver._forkserver_pid is None:\n"
+        "        time.sleep(0.001)\n"
+        "    os.kill(_forkserver._forkserver_pid, signal.SIGKILL)\n"
+        "    print(sum(1 for _ in engine.map_shards(test_engine.slow, range(40), 2)))\n",
+    )
+    assert program.communicate(timeout=60) == ("40\n", "")
     assert program.returncode == 0
 
 
