@@ -80,7 +80,7 @@ def plain_step(
     loss.backward()
     optimisers["identity_64"].step()
     terms["identity_64"] = loss
-    return {name: float(term) for name, term in terms.items()}
+    return {name: float(term.detach()) for name, term in terms.items()}
 
 
 def main() -> None:

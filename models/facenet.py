@@ -32,7 +32,7 @@ class _Unit(nn.Module):
         self.bn = nn.BatchNorm2d(outputs, eps=_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.conv(x)))
+        return F.relu(self.bn(self.conv(x)), inplace=True)
 
 
 def _branch(inputs: int, layers: Sequence[Layer]) -> nn.Module:
@@ -70,8 +70,8 @@ class _Residual(_Branches):
         self.scale, self.rectified = scale, rectified
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x + self.scale * self.conv2d(super().forward(x))
-        return F.relu(y) if self.rectified else y
+        y = torch.add(x, self.conv2d(super().forward(x)), alpha=self.scale)
+        return F.relu(y, inplace=True) if self.rectified else y
 
 
 def _units(channels: int, *kernels: Kernel) -> list[Layer]:

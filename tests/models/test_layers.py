@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models.layers import Inception1d, PaperUpBlock, UpBlock
+from models.layers import Inception1d, PaperUpBlock, UpBlock, UpConv2d
 from tests.models.networks import n_parameters, on_meta
 
 
@@ -57,6 +57,20 @@ def test_the_frame_that_is_dropped_counts_in_the_batch_norm(frames: int) -> None
     torch.testing.assert_close(block.k2[1].running_mean, 0.1 * seen.mean(dim=(0, 2)))
 
 
+@pytest.mark.parametrize("side", [1, 2, 5])
+def test_enlarging_and_convolving_in_one_equals_one_after_the_other(side: int) -> None:
+    torch.manual_seed(side)
+    both = UpConv2d(3, 4).double()
+    x = torch.randn(2, 3, side, side, dtype=torch.float64, requires_grad=True)
+    apart = F.conv2d(F.interpolate(x, scale_factor=2.0, mode="nearest"), both.weight, padding=1)
+    torch.testing.assert_close(both(x), apart, rtol=1e-12, atol=1e-12)
+    pull = torch.randn_like(apart)
+    found = torch.autograd.grad(both(x), (x, both.weight), pull)
+    wanted = torch.autograd.grad(apart, (x, both.weight), pull)
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    assert sorted(both.state_dict()) == ["weight"]
+
+
 def test_an_inception_module_needs_a_multiple_of_four_channels() -> None:
     with pytest.raises(ValueError, match="30 channels: expected a multiple of its 4 branches"):
         Inception1d(40, 30)
@@ -67,7 +81,7 @@ def test_up_block_repeats_pixels_and_gates_the_first_half_by_the_second() -> Non
     block = UpBlock(3, 4).eval()
     x = torch.randn(2, 3, 5, 5)
     twice = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-    y = F.conv2d(twice, block[1].weight, padding=1) / (1 + 1e-5) ** 0.5
+    y = F.conv2d(twice, block[0].weight, padding=1) / (1 + 1e-5) ** 0.5
     torch.testing.assert_close(block(x), y[:, :4] * torch.sigmoid(y[:, 4:]))
 
 
