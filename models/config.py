@@ -1,5 +1,6 @@
 """What an experiment is, and how `--set key=value` changes its settings."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
@@ -34,8 +35,17 @@ def assigned(settings: T, assignments: Sequence[str], where: str) -> T:
         key, equals, text = assignment.partition("=")
         if not equals or key not in valid:
             raise UsageError(f"--set {assignment}: expected key=value, with a key of {', '.join(valid)}")
-        try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UsageError(f"--set {assignment}: the value is not YAML: {error}") from error
+        values[key] = _value(assignment, text)
     return build(type(settings), asdict(settings) | values, where)  # type: ignore[call-overload]
+
+
+def _value(assignment: str, text: str) -> Any:
+    """Read as JSON where it is that, since 1e-3 is a number there and a text in YAML; else as YAML."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {assignment}: the value is not YAML: {error}") from error

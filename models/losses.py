@@ -39,6 +39,19 @@ def feature_distance(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tenso
     return torch.stack(terms).sum()
 
 
+def contrast(voices: Tensor, faces: Tensor, identity: Tensor, temperature: float = 0.1) -> Tensor:
+    """How much nearer each voice (B, D) is to its own person's face (B, D) than to the others of the batch.
+
+    Symmetric InfoNCE of cosines (Radford et al. 2021, "Learning transferable visual models", figure 3): the mean of
+    the cross-entropies of finding the face by the voice and the voice by the face. People who occur twice, by
+    `identity` (B,), are right both times.
+    """
+    cosines = F.normalize(voices.float()) @ F.normalize(faces.float()).T / temperature
+    same = (identity[:, None] == identity).to(cosines)
+    wanted = same / same.sum(dim=1, keepdim=True)
+    return (F.cross_entropy(cosines, wanted) + F.cross_entropy(cosines.T, wanted)) / 2
+
+
 class Perceptual:
     """The distance between generated and real faces in the states of a frozen face network.
 
@@ -55,17 +68,19 @@ class Perceptual:
 
     def __call__(self, generated: Tensor, face_index: Tensor) -> Tensor:
         """`generated` is (B, 3, S, S) in 0..1; `face_index` says which real face each is compared with."""
-        side = generated.shape[-1]
-        if side in self._kept:
-            wanted = [state[face_index.to(state.device)].to(generated.device) for state in self._kept[side]]
-        else:
-            with torch.no_grad():
-                wanted = self._real(face_index, side)
+        wanted = self.real(face_index, generated.shape[-1])
         found = self.judge.states(generated)
         distance = feature_distance(found, wanted)
         if self._cosine:
             distance = distance + self._cosine * (1 - F.cosine_similarity(found[-1].float(), wanted[-1].float()).mean())
         return distance
+
+    def real(self, face_index: Tensor, side: int) -> list[Tensor]:
+        """The states of real faces, shallow to deep; the last is the embedding (B, D)."""
+        if side in self._kept:
+            return [state[face_index.to(state.device)].to(self.judge.device) for state in self._kept[side]]
+        with torch.no_grad():
+            return self._real(face_index, side)
 
     def _real(self, index: Tensor, side: int) -> list[Tensor]:
         chosen = self._faces[index.to(self._faces.device)].to(self.judge.device).float() / 255

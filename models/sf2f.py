@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from manifests.errors import UsageError
 from manifests.settings import BelowOne, Count, NotNegative, Positive
 from models.decoders import DeconvDecoder, GluDecoder, PaperDecoder
 from models.discriminators import IdentityClassifier, IdentityDiscriminator, PatchDiscriminator, PooledDiscriminator
 from models.encoders import ConvEncoder, InceptionEncoder
 from models.fusers import AttentionFuser
-from models.losses import called_fake, called_real, every_nth, frozen, l1
+from models.losses import called_fake, called_real, contrast, every_nth, frozen, l1
 from models.system import Batch, Losses, Optimiser, Phase, Step, move
 
 FRONT_END = "sf2f"  # profile of the mels
@@ -50,6 +51,8 @@ class Settings:
     identity: NotNegative = 0.05  # of the identity's cross-entropy, and of its real/fake head where it has one
     perceptual: NotNegative = 100.0
     cosine: NotNegative = 0.0  # within the perceptual distance, of 1 - cosine of the embeddings
+    alignment: NotNegative = 0.0  # of the contrast of voices and real faces in the judge's space (ours)
+    judge_space: Positive = 512  # numbers of the judge's embedding, for the alignment
     judge: str = "facenet"  # face network of the perceptual loss; a name of `models.judges` or a file
     batch: Positive = 256  # identities
     rate: NotNegative = 5e-4
@@ -63,14 +66,22 @@ class Settings:
     window: Positive = 125  # frames
     stride: Positive = 125  # frames
 
+    def __post_init__(self) -> None:
+        if self.alignment and not self.perceptual:
+            raise UsageError("alignment needs the judge of the perceptual loss: expected perceptual above 0")
+
 
 def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
-    """Every network of a checkpoint: encoder, decoder, fuser and, per side, the discriminators."""
+    """Every network of a checkpoint: encoder, decoder, fuser, where asked for alignment, per side discriminators."""
     networks: dict[str, nn.Module] = {
         "encoder": _encoder(settings),
         "decoder": _decoder(settings),
         "fuser": AttentionFuser(settings.embedding, paper=settings.fuser_joins == "embedding"),
     }
+    if settings.alignment:
+        networks["alignment"] = nn.Sequential(
+            nn.BatchNorm1d(settings.embedding), nn.Linear(settings.embedding, settings.judge_space)
+        )
     image, identity, width = settings.image_discriminator, settings.identity_discriminator, settings.discriminator_width
     for side in settings.sides:
         if image == "patch":
@@ -109,7 +120,7 @@ def phases(settings: Settings) -> tuple[Phase, ...]:
         tuple(f"{name}_{side}" for side in s.sides if kind != "none")
         for name, kind in (("image", s.image_discriminator), ("identity", s.identity_discriminator))
     )
-    together, low = ("encoder", "decoder"), s.rate * 1e-3
+    together, low = ("encoder", "decoder", *(["alignment"] if s.alignment else [])), s.rate * 1e-3
 
     def opponents(rate: float) -> dict[str, Optimiser]:
         return {name: Optimiser((name,), rate, s.betas) for name in (*image, *identity)}
@@ -153,6 +164,8 @@ def update(step: Step, batch: Batch) -> Losses:
     with frozen(*opponents), step.autocast():
         terms = [_generator_terms(step, images[side], real[side], batch, side) for side in s.sides]
     losses = {name: torch.stack([term[name] for term in terms]).sum() for name in terms[0]}
+    if s.alignment:
+        losses["alignment"] = _alignment(step, embedding, batch)
     losses["generator"] = torch.stack([weight * losses[name] for name, weight in _weights(s).items()]).sum()
     go = move(step, "generator", losses["generator"])
     for side in s.sides:
@@ -179,7 +192,20 @@ def _weights(s: Settings) -> dict[str, float]:
         given["identity"] = s.identity
     if s.identity_discriminator in ("joint", "baseline"):
         given["identity_gan"] = s.identity
+    if s.alignment:
+        given["alignment"] = s.alignment
     return {name: weight for name, weight in given.items() if weight}
+
+
+def _alignment(step: Step, embedding: Tensor, batch: Batch) -> Tensor:
+    """The contrast of voices, brought to the judge's space, and the real faces there."""
+    faces = step.perceptual.real(batch.face_index, max(step.settings.sides))[-1]
+    found = faces.shape[1]
+    if found != step.settings.judge_space:
+        raise UsageError(f"the judge's embedding has {found} numbers: expected --set judge_space={found}")
+    with step.autocast():
+        voices = step.parallel["alignment"](embedding)
+    return contrast(voices, faces, batch.identity)
 
 
 def _generator_terms(step: Step, fake: Tensor, real: Tensor, batch: Batch, side: int) -> Losses:

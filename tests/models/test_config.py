@@ -36,6 +36,11 @@ def test_a_value_of_another_kind_is_refused(text: str) -> None:
         assigned(SF2F.settings, [text], SF2F.name)
 
 
+def test_numbers_may_be_written_with_an_exponent() -> None:
+    assert assigned(SF2F.settings, ["rate=3e-4"], SF2F.name).rate == 3e-4
+
+
+
 def test_every_setting_of_every_system_can_be_set() -> None:
     for name in ("sf2f-64", "voice2face", "speaker"):
         one = find(name)
