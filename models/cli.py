@@ -23,6 +23,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _PATH = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=0)
+_DECAY = click.FloatRange(0, 1, max_open=True)
+_SEED = click.IntRange(min=0, max=2**63 - 1)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -65,14 +67,14 @@ def _training(command: F) -> F:
         click.option("--out", type=_FOLDER, required=True, help="Folder of the run; an existing one is gone on with."),
         _device,
         click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable."),
-        click.option("--seed", type=_COUNT, default=0, show_default=True),
+        click.option("--seed", type=_SEED, default=0, show_default=True),
         click.option("--until", metavar="PHASE", help="Train no further than this phase."),
         click.option("--start", type=_PATH, help="Run or checkpoint whose networks to begin with, by name."),
         click.option("--save-every", type=_COUNT, default=500, show_default=True, help="Iterations; 0: at phase ends."),
         click.option("--validate-every", type=_COUNT, default=1000, show_default=True, help="Iterations; 0: never."),
         click.option("--validation-judge", metavar="JUDGE", help="Face network of validation; default: the loss's."),
         click.option("--report-every", type=_COUNT, default=50, show_default=True, help="Iterations."),
-        click.option("--average", type=click.FloatRange(0, 1), default=0.0, help="Decay of averaged weights; 0: none."),
+        click.option("--average", type=_DECAY, default=0.0, help="Decay of averaged weights; 0: none."),
         click.option("--kept-gb", type=float, default=4.0, show_default=True, help="Of real faces' states, kept."),
         click.option("--max-skipped", type=_COUNT, default=20, show_default=True, help="Iterations not finite."),
         click.option("--autocast/--no-autocast", default=True, help="bfloat16 on a GPU.", show_default=True),
@@ -84,12 +86,18 @@ def _training(command: F) -> F:
     return command
 
 
-def _train(experiment: str, out: Path, manifest: Path, assignments: tuple[str, ...], options: "Options") -> None:
+def _train(
+    experiment: str, out: Path, manifest: Path, assignments: tuple[str, ...], options: "Options", system: str = ""
+) -> None:
+    """Train an experiment, of one system if that is named."""
     from models.config import assigned
-    from models.experiments import find
+    from models.experiments import EXPERIMENTS, find
     from models.train import train
 
     one = find(experiment)
+    if system not in ("", one.system):
+        valid = ", ".join(each.name for each in EXPERIMENTS if each.system == system)
+        raise UsageError(f"--experiment {experiment} is of system {one.system}: expected one of {valid}")
     click.echo(train(out, manifest, one, assigned(one.settings, assignments, experiment), options))
 
 
@@ -111,7 +119,7 @@ def train(
 ) -> None:  # fmt: skip
     """Train an experiment; the same command goes on where a stopped run was.
 
-    Under torchrun, several processes share each batch.
+    Under torchrun, several processes share each batch; torchrun itself ends with 1 and names their exit codes.
     """
     _train(experiment, out, manifest, assignments, _options(device, kept_gb, given))
 
@@ -125,7 +133,7 @@ def pretrain_voice(
     **given: Any,
 ) -> None:  # fmt: skip
     """Train the speaker encoder that voice2face freezes; then `models train --start` its folder."""
-    _train(experiment, out, manifest, assignments, _options(device, kept_gb, given))
+    _train(experiment, out, manifest, assignments, _options(device, kept_gb, given), system="speaker")
 
 
 @main.command("pretrain-face")
@@ -158,7 +166,7 @@ def pretrain_face(
 @click.option("--judge", metavar="JUDGE", help="Face network that scores: dlib, facenet, or a file of pretrain-face.")
 @click.option("--protocol", default="default", show_default=True, type=click.Choice(["default", "authors"]))
 @click.option("--runs", type=click.IntRange(min=1), default=10, show_default=True, help="Draws of the voices.")
-@click.option("--seed", type=_COUNT, default=0, show_default=True)
+@click.option("--seed", type=_SEED, default=0, show_default=True)
 @click.option("--out", type=_FOLDER, help="Default: the checkpoint's folder.")
 @_device
 @exit_codes

@@ -4,8 +4,10 @@ Ten runs over other stretches of the voices; intervals over the people. The prot
 random galleries; `authors` is that of the released evaluator. The JSON report holds:
 
     format       what wrote it, and of which form
-    checkpoint   sha256, experiment, system, settings, seed, place in the run, parameters by network
-    trained_on   digest of the manifest, front end, VAD, number of identities, judge of the loss (name, sha256; or null)
+    checkpoint   sha256, experiment, system, settings, seed, place in the run, validation metric that it is the best by
+                 (or null), parameters by network
+    trained_on   digest of the manifest, front end, VAD, number of identities, judge of the loss and judge of the
+                 validation (name, sha256; or null)
     judge        name, sha256: the face network that scored
     classifier   name, sha256: of the VGGFace Score; or `why` there is none
     data         manifest (digest), split, people, front end, left out (people by what they lack)
@@ -204,10 +206,12 @@ def _made_of(model: Model, judge: Judge, corpus: Corpus) -> Figure:
         "checkpoint": {
             "sha256": model.sha256,
             **{name: facts[name] for name in ("experiment", "system", "settings", "seed", "place")},
+            "chosen_by": facts.get("chosen_by"),
             "parameters": sizes,
         },
         "trained_on": {
-            name: facts.get(name) for name in ("manifest", "front_end", "vad", "n_identities", "loss_judge")
+            name: facts.get(name)
+            for name in ("manifest", "front_end", "vad", "n_identities", "loss_judge", "validation_judge")
         },
         "judge": {"name": judge.name, "sha256": judge.sha256},
         "data": {

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 import torch.nn.functional as F
 from annotated_types import Interval
 from torch import Tensor, nn
 
-from manifests.errors import DataError, Missing
+from manifests.errors import DataError, Missing, UsageError
 from manifests.settings import build
 from models import state
 
@@ -83,6 +84,14 @@ def read(path: Path) -> tuple[OwnNet, dict[str, Any]]:
     tensors, facts = state.read(path)
     if facts.get("kind") != KIND:
         raise DataError(f"{path} holds no face network: expected a file that `models pretrain-face` wrote")
-    network = OwnNet(build(Shape, facts["shape"], str(path)))
-    state.put({"face": network}, tensors, path)
+    try:
+        shape = build(Shape, facts["shape"], "shape")
+    except (UsageError, KeyError, TypeError) as error:
+        raise DataError(f"{path} holds no face network of a size that can be: {str(error)[:300]}") from error
+    if facts.get("half") not in ("a", "b"):
+        raise DataError(f"{path} was trained on half {str(facts.get('half'))[:80]!r} of the people: expected a or b")
+    with torch.device("meta"):  # its size costs nothing until its tensors fit
+        network = OwnNet(shape)
+    state.expect_finite(path, tensors)
+    state.put({"face": network}, tensors, path, assign=True)
     return network.eval(), facts

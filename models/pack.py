@@ -52,8 +52,8 @@ def pack(manifest: Path, split: str, profile: str, side: int, cache: Path) -> Pa
     """The packed split, made now unless it lies in `cache`.
 
     Faces are (n, 3, side, side) uint8, mels (all frames, bands) float16. People without a face or without speech are
-    left out. Raises Missing for a manifest or front end that is absent, DataError for a broken one, or where nobody is
-    left.
+    left out; but where `side` is 0 no picture is read, nobody needs one, and each has one without pixels.
+    Raises Missing for a manifest or front end that is absent, DataError for a broken one, or where nobody is left.
     """
     table.expect(manifest, MANIFEST)
     digest = _digest(manifest)
@@ -89,11 +89,12 @@ def _write(manifest: Path, split: str, profile: str, side: int, folder: Path) ->
     rows = sorted(listed.to_pylist(), key=lambda row: (row["identity_id"], row["row_id"]))
     by_kind = {kind: [row for row in rows if row["kind"] == kind] for kind in ("face", "speech")}
     having = {kind: {row["identity_id"] for row in of} for kind, of in by_kind.items()}
-    people = sorted(having["face"] & having["speech"])
+    people = sorted(having["face"] & having["speech"] if side else having["speech"])
     if not people:
+        told = "with both: nothing to pair" if side else "to listen to"
         raise DataError(
             f"{manifest}: split {split} has {len(having['face'])} people with a face and {len(having['speech'])} with "
-            "speech, none with both: nothing to pair (`manifest` in params.yaml holds the split's fractions)"
+            f"speech, none {told} (`manifest` in params.yaml holds the split's fractions)"
         )
     numbers = {person: number for number, person in enumerate(people)}
     faces, clips = ([row for row in by_kind[kind] if row["identity_id"] in numbers] for kind in ("face", "speech"))
@@ -103,7 +104,7 @@ def _write(manifest: Path, split: str, profile: str, side: int, folder: Path) ->
         "people": people,
         "genders": [genders[person] for person in people],
         "left_out": {
-            "no face": len(having["speech"] - having["face"]),
+            "no face": len(having["speech"].difference(people)),
             "no speech": len(having["face"] - having["speech"]),
         },
     }
@@ -111,8 +112,13 @@ def _write(manifest: Path, split: str, profile: str, side: int, folder: Path) ->
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        _write_faces(manifest.parent, faces, side, temporary)
-        np.save(temporary / "face_person.npy", np.array([numbers[row["identity_id"]] for row in faces]))
+        if side:
+            _write_faces(manifest.parent, faces, side, temporary)
+            owners = [numbers[row["identity_id"]] for row in faces]
+        else:
+            np.save(temporary / "faces.npy", np.empty((len(people), 3, 0, 0), np.uint8))
+            owners = list(numbers.values())
+        np.save(temporary / "face_person.npy", np.array(owners))
         _write_mels(manifest.parent, clips, profile, temporary)
         np.save(temporary / "clip_person.npy", np.array([numbers[row["identity_id"]] for row in clips]))
         table.write_text(temporary / "facts.json", json.dumps(facts))
@@ -149,6 +155,8 @@ def _vad(shards: Sequence[Path], profile: str) -> str:
 def _payload(root: Path, rows: Sequence[Row], column: str) -> Iterator[tuple[int, bytes]]:
     """(place in `rows`, bytes) of a payload column, shard by shard."""
     places = {row["row_id"]: place for place, row in enumerate(rows)}
+    if len(places) < len(rows):
+        raise DataError(f"the manifest names {len(rows) - len(places)} rows twice: run `pipeline validate` on it")
     for shard in sorted({row["shard"] for row in rows}):
         path = _inside(root, shard)
         wanted = [row["row_id"] for row in rows if row["shard"] == shard]

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from manifests.errors import Missing
+from manifests.errors import Missing, UsageError
 from models.system import Phase
 
 LOG = "log.jsonl"
@@ -58,7 +58,7 @@ class Reporter:
         log = self._out / LOG
         if not self._leads or not log.exists():
             return
-        lines = filter(None, map(_parsed, log.read_text(encoding="utf-8").splitlines()))
+        lines = filter(None, map(_parsed, log.read_text(encoding="utf-8", errors="replace").splitlines()))
         kept = [line for line in lines if (line["phase_number"], line["iteration"]) <= (phase, iteration)]
         temporary = log.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
@@ -94,9 +94,20 @@ class Reporter:
         self._clear()
         return bad
 
-    def validated(self, phase: Phase, number: int, iteration: int, measured: dict[str, float], shown: Tensor) -> None:
-        """Tell validation metrics and write real faces above generated ones."""
-        self._line(phase, number, iteration, {"validation": measured})
+    def validated(
+        self,
+        phase: Phase,
+        number: int,
+        iteration: int,
+        measured: dict[str, float],
+        judge: dict[str, str] | None,
+        shown: Tensor,
+    ) -> None:
+        """Tell validation metrics and the judge behind them, and write real faces above generated ones."""
+        self._line(phase, number, iteration, {"validation": measured, "validation_judge": judge})
+        by = "" if judge is None else f" by {judge['name']} (sha256 {judge['sha256'][:12]})"
+        told = "  ".join(f"{name} {value:.3g}" for name, value in measured.items())
+        self._progress.console.print(f"{phase.name} {iteration}, validation{by}: {told}", markup=False, soft_wrap=True)
         folder = self._out / "samples"
         folder.mkdir(exist_ok=True)
         path = folder / f"{phase.name}-{iteration:07d}.png"
@@ -118,10 +129,12 @@ class Reporter:
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
-    """A line of the log; None for the half of one that a killed run leaves."""
+    """A line of the log; None for what is none, such as the half of one that a killed run leaves."""
     try:
-        parsed: dict[str, Any] = json.loads(line)
-    except ValueError:
+        parsed = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(parsed, dict) or not all(isinstance(parsed.get(n), int) for n in ("phase_number", "iteration")):
         return None
     return parsed
 
@@ -160,9 +173,16 @@ class _DvcLive:
     def __init__(self, out: Path) -> None:
         try:
             from dvclive.live import Live
+            from scmrepo.exceptions import SCMError
         except ImportError as error:
             raise Missing(f"DVCLive is not installed: {_INSTALL}") from error
-        self._live = Live(str(out / "dvclive"), resume=True, save_dvc_exp=False, dvcyaml=None)
+        try:
+            self._live = Live(str(out / "dvclive"), resume=True, save_dvc_exp=False, dvcyaml=None)
+        except SCMError as error:
+            raise UsageError(
+                f"DVCLive asks git for the last commit, and got: {error}. Make a first commit, or leave "
+                "--track dvclive out"
+            ) from error
 
     def scalars(self, values: dict[str, float], iteration: int) -> None:
         self._live.step = iteration

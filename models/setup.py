@@ -6,19 +6,24 @@ Nothing here knows a loss; `models.train` is the loop.
 import copy
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from manifests.errors import Missing, UsageError
+from manifests.errors import DataError, Missing, UsageError
 from manifests.table import write_text
 from models import pack, state, system
 from models.config import Experiment
+from models.experiments import EXPERIMENTS
+from models.facts import named
+from models.judges import Judge
 from models.losses import Perceptual
 from models.state import LAST, State
 from models.system import Phase, Step, System
@@ -64,9 +69,13 @@ def join(device: torch.device) -> Place:
     """The process group that torchrun announces, if any; one GPU per process."""
     if "WORLD_SIZE" not in os.environ:
         return Place(device=device)
+    if absent := [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
+        raise UsageError(f"WORLD_SIZE is set, {', '.join(absent)} not: start with torchrun, or unset WORLD_SIZE")
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        if device.index >= torch.cuda.device_count():
+            raise UsageError(f"{torch.cuda.device_count()} GPUs here, one for each process: lower --nproc-per-node")
         torch.cuda.set_device(device)
     torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return Place(rank, world, device)
@@ -84,18 +93,39 @@ def wanted(phases: tuple[Phase, ...], until: str | None) -> tuple[Phase, ...]:
     return phases[: names.index(until) + 1]
 
 
-def expect_start(out: Path, start: Path | None, module: System) -> None:
+def expect_start(out: Path, start: Path | None, module: System, networks: Mapping[str, nn.Module]) -> None:
     """Raise Missing for a new run without the networks that another must have trained."""
     if start is None and not (out / LAST).exists():
-        for name, command in module.NEEDS.items():
-            raise Missing(f"network {name} must be trained before: `{command}`, then name its folder with --start")
+        for name in module.NEEDS:
+            made = _made_by(name, module, networks)
+            raise Missing(f"network {name} must be trained before: {made}, then name its folder with --start")
+
+
+def _made_by(name: str, module: System, networks: Mapping[str, nn.Module]) -> str:
+    """The command that trains a network of the sizes that this run needs."""
+    for one in EXPERIMENTS:
+        other = system.load(one.system)
+        if not other.GENERATES:
+            with torch.device("meta"):
+                found = system.build(other, one.settings, 1)
+            if name in found and _shapes(found[name]) == _shapes(networks[name]):
+                return f"`{module.NEEDS[name]} --experiment {one.name}`"
+    return f"`{module.NEEDS[name]}` with the --set of its sizes that this run has"
+
+
+def _shapes(network: nn.Module) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in network.state_dict().items()}
 
 
 def facts_of(
-    experiment: Experiment, settings: Any, options: Options, packed: pack.Packed, perceptual: Perceptual | None
+    experiment: Experiment,
+    settings: Any,
+    options: Options,
+    packed: pack.Packed,
+    loss_judge: Judge | None,
+    validation_judge: Judge | None,
 ) -> dict[str, Any]:
     """What a checkpoint says of the run: two runs with the same facts are the same run."""
-    judge = None if perceptual is None else {"name": perceptual.judge.name, "sha256": perceptual.judge.sha256}
     return {
         "experiment": experiment.name,
         "system": experiment.system,
@@ -106,7 +136,8 @@ def facts_of(
         "vad": packed.vad,
         "n_identities": len(packed.people),
         "manifest": packed.digest,
-        "loss_judge": judge,
+        "loss_judge": named(loss_judge),
+        "validation_judge": named(validation_judge),
     }
 
 
@@ -145,44 +176,57 @@ def set_up(
     saved: dict[str, Tensor] = {}
     if (out / LAST).exists():
         saved, held = state.read(out / LAST)
-        differing = sorted(_differing(held, facts))
+        differing = sorted(_differing(held, facts, state.settings_of(module.Settings())))
         if differing:
             raise UsageError(
-                f"{out} holds another run: {', '.join(differing)} differ. Use the same experiment, settings, seed and "
-                "manifest to go on with it, or choose another --out"
+                f"{out} holds another run: {', '.join(differing)} differ. Use the same experiment, settings, seed, "
+                "manifest and --validation-judge to go on with it, or choose another --out"
             )
+        state.expect_finite(out / LAST, saved)
         state.restore(out / LAST, now, saved, held)
+        if now.best and "validation_judge" not in held:
+            now.best.clear()
+            click.echo(f"{out} does not say by which judge its best checkpoints were chosen: chosen anew", err=True)
     elif options.start is not None:
-        _take_over(options.start, now, module)
+        _take_over(options.start, now, module, facts)
     if place.leads:
         write_text(out / FACTS, json.dumps(facts, indent=2, sort_keys=True) + "\n")
     return Run(out, module, settings, facts, options, place, now, saved, perceptual)
 
 
-def _differing(held: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+def _differing(held: dict[str, Any], facts: dict[str, Any], defaults: dict[str, Any]) -> list[str]:
     """The facts that two runs do not share, settings by name."""
+    held = {"validation_judge": facts["validation_judge"], **held}
     found = [name for name in facts if name != "settings" and held.get(name) != facts[name]]
     before, now = held.get("settings"), facts["settings"]
     if not isinstance(before, dict):
         return [*found, "settings"]
+    # A setting that the run's version did not have: its default does what was done before there was a choice.
+    before = defaults | before
     return found + [f"settings.{key}" for key in {*before, *now} if before.get(key) != now.get(key)]
 
 
-def _take_over(path: Path, now: State, module: System) -> None:
+def _take_over(path: Path, now: State, module: System, facts: Mapping[str, Any]) -> None:
     """The networks of another run's checkpoint, by name; those that it lacks stay new, unless they may not."""
     file = path / LAST if path.is_dir() else path
-    tensors, _ = state.read(file)
-    there = {
-        name: network
-        for name, network in now.networks.items()
-        if any(k.startswith(f"network/{name}/") for k in tensors)
-    }
-    lacking = sorted(set(module.NEEDS) - set(there))
-    if lacking:
-        raise Missing(f"{file} has no network {', '.join(lacking)}: `{module.NEEDS[lacking[0]]}` makes one")
-    state.put(there, tensors, file)
-    for name in there if now.average else ():
-        now.average[name].load_state_dict(now.networks[name].state_dict())
+    tensors, held = state.read(file)
+    there = [name for name in now.networks if any(key.startswith(f"network/{name}/") for key in tensors)]
+    holds = f"{file} is of system {held.get('system')!r}, experiment {held.get('experiment')!r}"
+    for name in sorted(set(module.NEEDS) - set(there)):
+        raise Missing(f"{holds}, and has no network {name}: {_made_by(name, module, now.networks)} makes one")
+    if not there:
+        raise DataError(f"{holds}, and has none of the networks {', '.join(now.networks)}")
+    for name in there:
+        try:
+            state.put({name: now.networks[name]}, tensors, file)
+        except DataError as error:
+            made = f", or what {_made_by(name, module, now.networks)} makes" if name in module.NEEDS else ""
+            raise DataError(
+                f"{holds}: its network {name} is another than that of {facts['experiment']}; expected a run of system "
+                f"{facts['system']} with the same sizes{made}"
+            ) from error
+        if now.average:
+            now.average[name].load_state_dict(now.networks[name].state_dict())
 
 
 def prepare(run: Run, phase: Phase) -> Step:

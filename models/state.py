@@ -18,14 +18,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from manifests.errors import DataError, Missing, UsageError
-from manifests.settings import Count, build
+from manifests.settings import build
 from models import system as systems
-from models.system import SYSTEMS, Phase, System
+from models.facts import checked, place_of
+from models.system import Phase, System
 
 _KEY = "hqvox"
 _FORMAT = 1
 LAST = "last.safetensors"
-_FACTS = {"experiment": str, "settings": dict, "seed": int, "n_identities": int, "front_end": str, "vad": str}
 
 
 @dataclass(slots=True)
@@ -39,16 +39,6 @@ class State:
     iteration: int = 0  # done in this phase
     skipped: int = 0  # iterations whose losses were not finite
     best: dict[str, float] = field(default_factory=dict)  # of the validation metrics
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a checkpoint stands in its run, as its metadata holds it."""
-
-    phase: Count
-    iteration: Count
-    skipped: Count = 0
-    best: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +77,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt") as file:
             facts = json.loads((file.metadata() or {})[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is not a checkpoint of `models` ({type(error).__name__}: {error})") from error
     if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
         raise DataError(f"{path} is of another format, expected {_FORMAT}: train again")
@@ -139,65 +129,69 @@ def restore(path: Path, state: State, tensors: Mapping[str, Tensor], facts: Mapp
     """Networks and place of a saved run; its optimisers follow with `restore_optimiser`, once their phase is set up."""
     put(state.networks, tensors, path)
     put(state.average, tensors, path, "average")
-    place = _place(path, facts)
+    place = place_of(path, facts)
     state.phase, state.iteration, state.skipped, state.best = place.phase, place.iteration, place.skipped, place.best
 
 
-def _place(path: Path, facts: Mapping[str, Any]) -> Place:
-    try:
-        return build(Place, facts["place"], "place")
-    except (UsageError, KeyError, TypeError) as error:
-        raise DataError(f"{path} does not say where in its run it is ({error}): is it a run's checkpoint?") from error
+def expect_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raise DataError for values that no training that went well leaves."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise DataError(
+                f"{path}: {name} holds values that are not finite: the training went wrong, take another checkpoint"
+            )
 
 
 def restore_optimiser(name: str, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The moments of one optimiser, where the saved run had any."""
+    """The moments of one optimiser, where the saved run had any. Raises DataError for those of other weights."""
     moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        kind, *rest = key.split("/")
-        if kind == "optimiser" and rest[0] == name:
-            moments.setdefault(int(rest[1]), {})[rest[2]] = value
-    for place, weight in enumerate(optimiser.param_groups[0]["params"]):
-        for kind, value in moments.get(place, {}).items():
-            if value.dim():  # fused Adam pairs numbers by their place in memory: layouts must agree
-                moments[place][kind] = torch.empty_like(weight).copy_(value)
+    try:
+        for key, value in tensors.items():
+            kind, *rest = key.split("/")
+            if kind == "optimiser" and rest[0] == name:
+                moments.setdefault(int(rest[1]), {})[rest[2]] = value
+        for place, weight in enumerate(optimiser.param_groups[0]["params"]):
+            for kind, value in moments.get(place, {}).items():
+                if value.dim():  # fused Adam pairs numbers by their place in memory: layouts must agree
+                    moments[place][kind] = torch.empty_like(weight).copy_(value)
+    except (ValueError, IndexError, RuntimeError) as error:
+        raise DataError(
+            f"the checkpoint's moments of optimiser {name} are not those of its weights: {error}"
+        ) from error
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def load_model(path: Path, device: torch.device) -> Model:
     """A trained system from a checkpoint, or from a run's folder (its last checkpoint).
 
-    The networks are built without memory: what a file says of their size costs nothing until its tensors fit.
+    The networks are built without memory first: what a file says of their size costs nothing until its tensors fit.
     Raises Missing for an absent file, DataError for one that is not a whole checkpoint of a run.
     """
     file = path / LAST if path.is_dir() else path
     tensors, facts = read(file)
-    if facts.get("system") not in SYSTEMS:
-        raise DataError(f"{file} is of system {facts.get('system')!r}: expected one of {', '.join(SYSTEMS)}")
-    system = systems.load(facts["system"])
-    wrong = [name for name, kind in _FACTS.items() if not isinstance(facts.get(name), kind)]
-    if wrong or facts["front_end"] != system.FRONT_END:
-        raise DataError(f"{file} is no run of system {facts['system']}: look at {', '.join(wrong or ['front_end'])}")
+    told = checked(file, facts)
+    system = systems.load(told.system)
+    if told.front_end != system.FRONT_END:
+        raise DataError(f"{file}: system {told.system} hears front end {system.FRONT_END}, found {told.front_end!r}")
     try:
-        settings = build(system.Settings, facts["settings"], "settings")
+        settings = build(system.Settings, told.settings, "settings")
         with torch.device("meta"):
-            networks = systems.build(system, settings, facts["n_identities"])
+            sizes = systems.build(system, settings, told.n_identities)
         phases = systems.plan(system, settings)
     except UsageError as error:
         raise DataError(f"{file} holds settings that make no run: {error}") from error
     averaged = any(name.startswith("average/") for name in tensors)
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise DataError(
-                f"{file}: {name} holds values that are not finite: the run went wrong, take another checkpoint"
-            )
-    put(networks, tensors, file, "average" if averaged else "network", assign=True)
+    expect_finite(file, tensors)
+    kind = "average" if averaged else "network"
+    put(sizes, tensors, file, kind, assign=True)
+    with torch.random.fork_rng(devices=[]):  # its tensors fit; built, as some layers hold constants that no file has
+        networks = systems.build(system, settings, told.n_identities)
+    put(networks, tensors, file, kind, assign=True)
     for network in networks.values():
         network.to(device).eval().requires_grad_(False)
     with file.open("rb") as stream:
         digest = sha256(stream.read()).hexdigest()
-    place = _place(file, facts)
-    begun = phases[: place.phase + (place.iteration > 0)]
+    begun = phases[: told.place.phase + (told.place.iteration > 0)]
     fusing = next((phase for phase in begun if phase.kind == "windows"), None)
     return Model(system, settings, networks, facts, digest, fusing)
 

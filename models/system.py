@@ -8,6 +8,7 @@ A system is a module (`sf2f`, `voice2face`, …) with a frozen dataclass `Settin
     update(step, batch) -> dict[str, Tensor]                one iteration: moves the weights, returns the losses
     faces(networks, settings, batch) -> Tensor              generated faces, (B, 3, S, S) in 0..1
 
+A setting added later has a default that does what was done before, so that runs of before can be gone on with.
 The loop knows nothing of GANs: it runs phases, saves state, reports.
 """
 
@@ -25,6 +26,9 @@ from models.encoders import MIN_FRAMES
 
 Kind = Literal["paired", "windows", "unpaired"]
 Losses = dict[str, Tensor]
+# A checkpoint from outside must not ask for all memory.
+_MOST_FRAMES = 60_000  # ten minutes
+_MOST_PIXELS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +147,17 @@ def load(name: str) -> System:
 def build(system: System, settings: Any, n_identities: int) -> dict[str, nn.Module]:
     """The networks of a system. Raises UsageError for settings that no network can have."""
     try:
+        if system.side(settings) > _MOST_PIXELS:
+            raise ValueError(f"faces of {system.side(settings)} pixels a side, at most {_MOST_PIXELS}")
         return system.build(settings, n_identities)
     except (ValueError, IndexError, TypeError, RuntimeError) as error:  # of torch's layers: sizes below 1, or too large
         told = str(error).partition("\n")[0][:200]
         raise UsageError(f"these settings make no network ({told}): see sides, channels and widths") from error
+
+
+def side(system: System, settings: Any) -> int:
+    """Pixels of the real faces that a system is shown; 0 for one that makes no faces, and so needs none."""
+    return system.side(settings) if system.GENERATES else 0
 
 
 def plan(system: System, settings: Any) -> tuple[Phase, ...]:
@@ -154,9 +165,9 @@ def plan(system: System, settings: Any) -> tuple[Phase, ...]:
     phases = tuple(phase for phase in system.phases(settings) if phase.iterations)
     for phase in phases:
         shortest, longest = phase.frames
-        if not MIN_FRAMES <= shortest <= longest:
+        if not MIN_FRAMES <= shortest <= longest <= _MOST_FRAMES:
             raise UsageError(
                 f"phase {phase.name}: crops of {shortest} to {longest} frames; expected the shorter first, from "
-                f"{MIN_FRAMES} frames"
+                f"{MIN_FRAMES} to {_MOST_FRAMES} frames"
             )
     return phases

@@ -1,7 +1,8 @@
 """Evaluations as Markdown: beside the papers' figures, and beside each other."""
 
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,22 @@ def read(path: Path) -> Report:
         raise DataError(f"{path} is no JSON ({error}): run `models evaluate` again") from error
     if not isinstance(report, dict) or report.get("format") != FORMAT:
         raise DataError(f"{path} is no report of `models evaluate`: expected JSON of format {FORMAT!r}")
+    if path_to := next(_not_finite(report, ""), None):
+        raise DataError(f"{path}: {path_to} is no finite number: the run or its judge went wrong, evaluate another one")
     try:
         markdown([report])
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise DataError(f"{path} lacks what a report has ({error!r}): run `models evaluate` again") from error
     return report
+
+
+def _not_finite(held: Any, name: str) -> Iterator[str]:
+    """Where, in JSON, numbers are that are none."""
+    if isinstance(held, float) and not math.isfinite(held):
+        yield name
+    items = held.items() if isinstance(held, dict) else enumerate(held) if isinstance(held, list) else ()
+    for key, value in items:
+        yield from _not_finite(value, f"{name}.{key}".lstrip("."))
 
 
 def markdown(reports: Sequence[Report]) -> str:
@@ -105,6 +117,10 @@ def _notes(reports: Sequence[Report]) -> list[str]:
             told.append(f"no ceiling: {report['real']['why']}")
         probe = report["gender_probe"]
         told.append(f"gender probe on real faces: {probe['why'] if 'why' in probe else _percent(probe)}")
+        if metric := report["checkpoint"].get("chosen_by"):
+            judge = report["trained_on"].get("validation_judge")
+            by = metric if judge is None else f"{metric} (judge {judge['name']})"
+            told.append(f"chosen on split val as the best of its run by {by}")
         if report["trained_on"]["manifest"] != report["data"]["manifest"]:
             told.append("trained on another manifest: its people may be among those who were trained on")
         left = ", ".join(f"{count} with {what}" for what, count in report["data"]["left_out"].items() if count)

@@ -15,13 +15,14 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from manifests.errors import DataError, UsageError
-from models import data, judges, pack, state, system
+from models import data, judges, memory, pack, state, system
 from models.config import Experiment
+from models.judges import Judge
 from models.losses import Perceptual
 from models.report import Reporter
 from models.setup import Options, Place, Run, expect_start, facts_of, join, prepare, set_up, wanted
 from models.state import LAST, State
-from models.system import Losses, Phase
+from models.system import Losses, Phase, System
 from models.validate import Validation
 
 FACTS = "run.json"
@@ -42,21 +43,9 @@ def train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opti
             return _train(out, manifest, experiment, settings, options, place)
     except Timeout as error:
         raise UsageError(f"{out} is in use by another `models train`: wait for it, or choose another --out") from error
-    except (RuntimeError, MemoryError) as error:
-        if not _out_of_memory(error):
-            raise
-        raise DataError(
-            f"out of memory on {place.device}: lower the batch (--set batch={max(settings.batch // 2, 1)} in a new "
-            "--out), or what is kept of the real faces' states (--kept-gb); the last checkpoint is whole"
-        ) from error
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Whether it says so; on a CPU torch has no exception of its own for it."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, options: Options, place: Place) -> Path:
@@ -71,38 +60,53 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
         )
     # Whatever can be found wrong is told before the data are packed, which may take an hour.
     with torch.device("meta"):
-        system.build(module, settings, 1)
-    expect_start(out, options.start, module)
+        expect_start(out, options.start, module, system.build(module, settings, 1))
     judge = judges.load(settings.judge, place.device) if getattr(settings, "perceptual", 0.0) else None
-    packed = pack.pack(manifest, "train", module.FRONT_END, module.side(settings), out.parent / "packed")
-    corpus = data.load(packed, place.device)
-    perceptual = Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes, settings.cosine) if judge else None
-    facts = facts_of(experiment, settings, options, packed, perceptual)
-    run = set_up(out, module, settings, facts, options, place, perceptual)
-    validation = _validation(manifest, run) if place.leads else None
+    validating = _validation_judge(module, options, judge, place.device)
+    side, cache = system.side(module, settings), out.parent / "packed"
+    packed = pack.pack(manifest, "train", module.FRONT_END, side, cache)
+    with memory.enough(f"before the first iteration on {place.device}", memory.to_prepare(options.kept_bytes), out):
+        corpus = data.load(packed, place.device)
+        perceptual = (
+            Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes, settings.cosine) if judge else None
+        )
+        facts = facts_of(experiment, settings, options, packed, judge, validating)
+        run = set_up(out, module, settings, facts, options, place, perceptual)
+        validation = _validation(manifest, run, validating) if place.leads else None
     with Reporter(out, options.trackers, place.leads) as reporter:
         reporter.go_on_from(run.state.phase, run.state.iteration)
         while run.state.phase < len(phases):
             phase = phases[run.state.phase]
-            _run_phase(run, phase, corpus, validation, reporter)
+            with memory.enough(f"in phase {phase.name} on {place.device}", memory.to_train(phase), out):
+                _run_phase(run, phase, corpus, validation, reporter)
             run.state.phase, run.state.iteration = run.state.phase + 1, 0
-            if place.leads:
-                state.save_state(out / f"{phase.name}.safetensors", run.state, facts)
-                state.save_state(out / LAST, run.state, facts)
+            _save(run, f"{phase.name}.safetensors")
+            _save(run, LAST)
     return out / LAST
 
 
-def _validation(manifest: Path, run: Run) -> Validation | None:
+def _save(run: Run, name: str) -> None:
+    if run.place.leads:
+        with memory.enough("while saving", memory.TO_SAVE, run.out):
+            state.save_state(run.out / name, run.state, run.facts)
+
+
+def _validation_judge(module: System, options: Options, of_loss: Judge | None, device: torch.device) -> Judge | None:
+    """The face network that the best checkpoints are chosen by, if any."""
+    if options.validation_judge is None:
+        return of_loss
+    if not module.GENERATES:
+        raise UsageError(f"--validation-judge {options.validation_judge}: this experiment makes no faces to look at")
+    return judges.load(options.validation_judge, device)
+
+
+def _validation(manifest: Path, run: Run, judge: Judge | None) -> Validation | None:
     """What the best checkpoints are chosen by; None where validation is off, or there are no faces to look at."""
     if not run.options.validate_every or not run.module.GENERATES:
         return None
-    name = run.options.validation_judge
-    judge = run.perceptual.judge if name is None and run.perceptual is not None else None
-    if name is not None:
-        judge = judges.load(name, run.place.device)
-    cache = run.out.parent / "packed"
+    side, cache = system.side(run.module, run.settings), run.out.parent / "packed"
     try:
-        packed = pack.pack(manifest, "val", run.module.FRONT_END, run.module.side(run.settings), cache)
+        packed = pack.pack(manifest, "val", run.module.FRONT_END, side, cache)
     except DataError as error:
         raise DataError(f"{error}; --validate-every 0 trains without validation") from error
     return Validation(data.load(packed, run.place.device), judge, run.options.seed, run.place.device)
@@ -133,8 +137,8 @@ def _run_phase(run: Run, phase: Phase, corpus: data.Corpus, validation: Validati
                 )
         if validation is not None and (_due(now.iteration, options.validate_every) or last):
             _validate(run, phase, validation, reporter)
-        if run.place.leads and _due(now.iteration, options.save_every):
-            state.save_state(run.out / LAST, now, run.facts)
+        if _due(now.iteration, options.save_every):
+            _save(run, LAST)
 
 
 def _statistics(now: State, phase: Phase) -> list[Tensor]:
@@ -180,8 +184,9 @@ def _validate(run: Run, phase: Phase, validation: Validation, reporter: Reporter
     """Measure, show, and keep the weights that are best by each metric."""
     now = run.state
     networks = now.average or now.networks
-    measured, shown = validation.measure(run.module, networks, run.settings, phase)
-    reporter.validated(phase, now.phase, now.iteration, measured, shown)
+    with memory.enough(f"while validating on {run.place.device}", memory.TO_VALIDATE, run.out):
+        measured, shown = validation.measure(run.module, networks, run.settings, phase)
+    reporter.validated(phase, now.phase, now.iteration, measured, run.facts["validation_judge"], shown)
     for name, value in measured.items():
         better = -value if name in Validation.SMALLER_IS_BETTER else value
         if better > now.best.get(f"{phase.name}/{name}", -math.inf):

@@ -3,10 +3,14 @@
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
+
+Item = TypeVar("Item")
 
 _TOP = 3  # reasons named in the line
 
@@ -58,6 +62,12 @@ class StageProgress:
         rate = given / max(time.monotonic() - self._start, 1e-3)
         top = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(_TOP))
         return f"{kept} of {given} kept, {rate:.0f} rows/s" + (f" ({top})" if top else "")
+
+
+def watched(what: str, items: Iterable[Item], total: int) -> Iterator[Item]:
+    """The items as they come, with a bar that goes away when all have come; none where nobody watches."""
+    console = Console(file=sys.stderr)
+    yield from track(items, what, total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def say(text: str) -> None:

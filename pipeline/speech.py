@@ -16,7 +16,7 @@ RATES = range(4_000, 384_001)  # Hz that a recording may claim
 MAX_CHANNELS = 32
 MAX_VALUES = 1 << 28  # samples times channels, 1 GiB as float32: an hour of silence packs into a few kilobytes
 
-_LIBSNDFILE = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS", b"ID3")
+_LIBSNDFILE = (b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b"fLaC", b"OggS", b"ID3", b"caff", b".snd")
 _UNKNOWN_SIZE = (0, 0xFFFFFFFF)  # what a RIFF written to a pipe says of its own size
 _EXACT = ("WAV", "WAVEX", "RF64", "AIFF", "FLAC")  # formats whose header counts the samples exactly
 
@@ -40,7 +40,7 @@ class Speech:
 
 
 def decode(data: bytes, max_duration_s: float) -> Speech:
-    """Decode WAV, AIFF, FLAC, Ogg, MP3, MP4 (m4a) or AAC to 16 kHz mono; the bytes decide, never a name.
+    """Decode WAV, AIFF, CAF, AU, FLAC, Ogg, MP3, MP4 (m4a), WebM or AAC to 16 kHz mono; the bytes decide, not a name.
 
     16-bit mono at 16 kHz comes out sample for sample. Channels are averaged; other rates go through a linear-phase
     filter (soxr HQ). Raises Unreadable: `empty`, `not_a_recording`, `undecodable`, `truncated`, `not_finite`,
@@ -76,6 +76,8 @@ def _container(data: bytes) -> str | None:
         return "libsndfile"
     if data[4:8] == b"ftyp":
         return "mov"
+    if data.startswith(b"\x1aE\xdf\xa3"):  # EBML: WebM, which browsers record, and Matroska
+        return "matroska"
     if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0:  # MPEG audio; layer bits 00 mean AAC
         return "libsndfile" if data[1] & 0x06 else "aac"
     return None
@@ -144,7 +146,8 @@ def _to_mono_16k(channels: NDArray[Any], rate: int) -> Samples:
         return np.ascontiguousarray(channels[:, 0])
     sound = channels.astype(np.float32)
     if channels.dtype != np.int16:
-        sound *= 32768.0
+        with np.errstate(over="ignore"):  # infinite then, and refused below
+            sound *= 32768.0
     mono = sound.mean(axis=1)
     if not np.isfinite(mono).all():
         raise Unreadable("not_finite", "NaN or infinite samples")

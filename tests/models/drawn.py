@@ -112,10 +112,10 @@ def _mel(rng: np.random.Generator, number: int, frames: int, profile: str) -> by
     return (11 + number / 10 + 3 * rng.standard_normal((frames, bands))).astype("<f2").tobytes()
 
 
-def write_judge(path: Path) -> Path:
+def write_judge(path: Path, seed: int = 7) -> Path:
     """A face network with random weights, as `models pretrain-face` would write one."""
     shape = face_net.Shape(width=4, embedding=8)
     with torch.random.fork_rng():
-        torch.manual_seed(7)
+        torch.manual_seed(seed)
         face_net.write(path, face_net.OwnNet(shape), shape, {"half": "a"})
     return path

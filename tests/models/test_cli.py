@@ -79,6 +79,13 @@ def test_pretrain_voice_then_voice2face(manifest: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
 
 
+def test_pretrain_voice_takes_only_speakers(manifest: Path, tmp_path: Path) -> None:
+    out = ("--manifest", manifest, "--out", tmp_path / "run")
+    result = models("pretrain-voice", "--experiment", "sf2f-small", *out)
+    assert result.exit_code == 2 and "of system sf2f: expected one of speaker, speaker-small" in result.output
+    assert not (tmp_path / "run").exists()
+
+
 USAGE: dict[str, tuple[list[str], str]] = {
     "no experiment": (["--experiment", "sf3f"], "expected one of sf2f-64"),
     "unknown key": (["--experiment", "sf2f-64", "--set", "bach=3"], "batch, betas, cosine, decoder"),
@@ -87,6 +94,8 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "no device": (["--experiment", "sf2f-64", "--device", "tpu"], "cpu"),
     "no tracker": (["--experiment", "sf2f-64", "--track", "wandb"], "tensorboard"),
     "negative": (["--experiment", "sf2f-64", "--save-every", "-1"], "save-every"),
+    "an average that stands still": (["--experiment", "sf2f-64", "--average", "1"], "average"),
+    "a seed beyond 63 bits": (["--experiment", "sf2f-64", "--seed", str(2**63)], "seed"),
     "no judge": (["--experiment", "sf2f-64", "--set", "judge=arcface"], "no judge arcface"),
 }
 

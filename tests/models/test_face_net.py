@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from manifests.errors import DataError, Missing, UsageError
+from manifests.errors import DataError, Missing
 from models import face_net, state
 from models.face_net import SIDE, OwnNet, Shape
 from tests.models.networks import check_bfloat16, check_gradients, check_rows_alone, n_parameters, on_meta
@@ -68,7 +68,26 @@ def test_other_files_are_data_errors(tmp_path: Path) -> None:
     state.write(path, state.weights({"face": network}), {"kind": "a run"})
     with pytest.raises(DataError, match="holds no face network"):
         face_net.read(path)
-    face_net.write(path, network, Shape(width=5, embedding=8), {})
+    face_net.write(path, network, Shape(width=5, embedding=8), {"half": "a"})
+    with pytest.raises(DataError, match="does not fit network face"):
+        face_net.read(path)
+    for half in (None, "c", ["a"], 7):
+        face_net.write(path, network, SMALL, {"half": half})
+        with pytest.raises(DataError, match=r"half .*expected a or b"):
+            face_net.read(path)
+    state.write(path, state.weights({"face": network}), {"kind": face_net.KIND, "half": "a"})
+    with pytest.raises(DataError, match="size"):
+        face_net.read(path)
+    next(network.parameters()).data[0] = torch.nan
+    face_net.write(path, network, SMALL, {"half": "a"})
+    with pytest.raises(DataError, match="not finite"):
+        face_net.read(path)
+
+
+def test_a_size_that_no_tensor_has_takes_no_memory(tmp_path: Path) -> None:
+    """Of 4,096 channels at first the network would have 40 GB."""
+    path = tmp_path / "own.safetensors"
+    state.write(path, {}, {"kind": face_net.KIND, "half": "a", "shape": {"width": 4096, "embedding": 8}})
     with pytest.raises(DataError, match="does not fit network face"):
         face_net.read(path)
 
@@ -77,5 +96,5 @@ def test_other_files_are_data_errors(tmp_path: Path) -> None:
 def test_a_shape_that_is_none_is_an_error(tmp_path: Path, width: object) -> None:
     path = tmp_path / "own.safetensors"
     state.write(path, {}, {"kind": face_net.KIND, "shape": {"width": width, "embedding": 8}})
-    with pytest.raises(UsageError, match="width"):
+    with pytest.raises(DataError, match="width"):
         face_net.read(path)

@@ -43,9 +43,10 @@ def speech() -> Samples:
 
 def encoded(samples: Samples, kind: str, rate: int = RATE) -> bytes:
     out = io.BytesIO()
-    if kind == "m4a":
-        with av.open(out, "w", format="ipod") as container:
-            stream = container.add_stream("aac", rate=rate, layout="mono")
+    if kind in ("m4a", "webm"):
+        container_format, codec = {"m4a": ("ipod", "aac"), "webm": ("webm", "libopus")}[kind]
+        with av.open(out, "w", format=container_format) as container:
+            stream = container.add_stream(codec, rate=rate, layout="mono")
             frame = av.AudioFrame.from_ndarray(samples[None], "s16", "mono")
             frame.sample_rate = rate
             for packet in (*stream.encode(frame), *stream.encode(None)):
@@ -87,7 +88,7 @@ def test_a_training_recording_gives_the_stored_mel(profile: str, speech: Samples
         assert np.array_equal(hear(root.parent / name, profile, profile).mel, stored), name
 
 
-@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3", "m4a"])
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3", "m4a", "webm"])
 def test_every_format_gives_a_face(kind: str, speech: Samples, tmp_path: Path) -> None:
     (made,) = run(scored.sf2f_model(), tmp_path / "out", file(tmp_path, encoded(speech, kind), "any.name"))
     assert isinstance(made, Path), made

@@ -119,6 +119,26 @@ def test_broken_payload_is_a_data_error_that_leaves_nothing(tmp_path: Path, case
     assert not [file for file in (tmp_path / "packed").iterdir() if not file.name.endswith(".lock")]
 
 
+def test_a_row_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    path = write_manifest(tmp_path)
+    rows = table.read_rows(path)
+    speech = [row for row in rows if row["kind"] == "speech" and row["split"] == "train"]
+    other = table.read_rows(path)[0] | {key: speech[1][key] for key in ("identity_id", "kind", "split", "shard")}
+    table.write_table(path, MANIFEST, [*rows, other | {"row_id": speech[0]["row_id"]}], {})
+    with pytest.raises(DataError, match="twice"):
+        pack(path, "train", "sf2f", 64, tmp_path / "packed")
+
+
+def test_without_pictures_nobody_needs_a_face(tmp_path: Path) -> None:
+    path = write_manifest(tmp_path, keep=lambda row: row["kind"] == "speech" or row["identity_id"] == "id00002")
+    packed = pack(path, "train", "voice2face", 0, tmp_path / "packed")
+    assert len(packed.people) == 6 and packed.left_out == {"no face": 0, "no speech": 0}
+    assert packed.arrays["faces"].shape == (6, 3, 0, 0) and packed.arrays["face_person"].tolist() == list(range(6))
+    with pytest.raises(DataError, match=r"0 with speech, none to listen to"):
+        silent = write_manifest(tmp_path / "silent", keep=lambda row: row["kind"] == "face")
+        pack(silent, "train", "voice2face", 0, tmp_path / "packed")
+
+
 def test_a_picture_that_claims_to_be_huge_is_not_decoded(tmp_path: Path) -> None:
     png = bytearray(picture(1))
     png[16:24] = (60_000).to_bytes(4, "big") * 2  # the header's width and height

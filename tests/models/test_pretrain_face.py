@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from manifests.errors import DataError, Missing, UsageError
 from models import face_net, pretrain_face
 from models.augment import seen
+from models.config import assigned
 from models.judges import Judge
 from models.pack import pack
 from models.pretrain_face import Settings, half_of, real_against_real, train
@@ -167,6 +168,21 @@ def test_a_judge_that_knows_everyone_scores_one_and_one_that_guesses_scores_chan
     guess = np.zeros((750, 3, 4, 4), np.uint8) + rng.integers(0, 256, (750, 3, 1, 1), np.uint8)
     chance = real_against_real(oracle(), torch.from_numpy(guess), person)
     assert abs(chance.recall_10 - 0.10) < 0.07 and abs(chance.recall_1 - 0.01) < 0.03 and abs(chance.auc - 0.5) < 0.06
+
+
+@pytest.mark.parametrize(("people", "told"), [(2, False), (10, False), (11, True)])
+def test_a_recall_that_cannot_fail_is_not_told(people: int, told: bool) -> None:
+    rng = np.random.default_rng(1)
+    faces = torch.from_numpy(rng.integers(0, 256, (2 * people, 3, 4, 4), np.uint8))
+    found = real_against_real(oracle(), faces, np.repeat(np.arange(people), 2))
+    assert found.gallery == people and (found.recall_10 is not None) == told
+    words = pretrain_face._recalls(found)
+    assert ("Recall@10" in words) == told and f"Recall@1 {found.recall_1:.1%} (chance {1 / people:.1%})" in words
+
+
+def test_a_seed_that_would_not_fit_is_refused() -> None:
+    with pytest.raises(UsageError, match="seed"):
+        assigned(Settings(), ["seed=8388608"], "pretrain-face")
 
 
 def test_people_with_one_picture_cannot_be_measured() -> None:

@@ -7,12 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from manifests.errors import Missing
+from manifests.errors import Missing, UsageError
 from models import report
 from models.report import LOG, Reporter, save_grid
 from models.system import Phase
 
 PHASE = Phase("one", "paired", 10, 4, (30, 50), {})
+JUDGE = {"name": "own-a", "sha256": "ab" * 32}
 
 
 def lines(out: Path) -> list[dict[str, object]]:
@@ -45,8 +46,8 @@ def test_all_iterations_not_finite_is_no_division_by_zero(tmp_path: Path) -> Non
 def test_a_resumed_log_forgets_what_is_done_again_and_half_lines(tmp_path: Path) -> None:
     told = [{"phase": "p", "phase_number": p, "iteration": i, "losses": {"a": 1.0}} for p in (0, 1) for i in (1, 2, 3)]
     whole = "".join(json.dumps(line) + "\n" for line in told)
-    for half in ("", '{"phase": "p", "losses": {"a": 1.0}', '{"pha', "\n"):
-        (tmp_path / LOG).write_text(whole + half)
+    for half in ("", '{"phase": "p", "losses": {"a": 1.0}', '{"pha', "\n", '{"phase_number": "0"}', "[1]", "\x00\xff"):
+        (tmp_path / LOG).write_text(whole + half, encoding="latin-1")
         Reporter(tmp_path, (), leads=True).go_on_from(1, 2)
         assert lines(tmp_path) == told[:5]
     Reporter(tmp_path, (), leads=True).go_on_from(2, 0)
@@ -78,7 +79,17 @@ def tell(out: Path, tracker: str) -> None:
             reporter.go_on_from(0, iteration - 1)
             reporter.add(losses(iteration), 4)
             reporter.report(PHASE, 0, iteration)
-            reporter.validated(PHASE, 0, iteration, {"cosine": 0.5}, torch.rand(2, 2, 3, 8, 8))
+            reporter.validated(PHASE, 0, iteration, {"cosine": 0.5}, JUDGE, torch.rand(2, 2, 3, 8, 8))
+
+
+def test_validation_names_its_judge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Reporter(tmp_path, (), leads=True) as reporter:
+        reporter.validated(PHASE, 0, 3, {"cosine": 0.25, "[red]": 1.0}, JUDGE, torch.rand(2, 2, 3, 8, 8))
+        reporter.validated(PHASE, 0, 4, {"pixel_l1": 0.5}, None, torch.rand(2, 2, 3, 8, 8))
+    told = capsys.readouterr().err
+    assert "one 3, validation by own-a (sha256 abababababab): cosine 0.25  [red] 1" in told
+    assert "one 4, validation: pixel_l1 0.5" in told
+    assert [line["validation_judge"] for line in lines(tmp_path)] == [JUDGE, None]
 
 
 def test_tensorboard_gets_losses_metrics_and_pictures(tmp_path: Path) -> None:
@@ -102,6 +113,21 @@ def test_dvclive_gets_losses_metrics_and_pictures(tmp_path: Path, monkeypatch: p
     table = (live / "plots/metrics/one/a.tsv").read_text().splitlines()
     assert table[0].split("\t") == ["step", "a"] and [row.split("\t")[0] for row in table[1:]] == ["1", "2"]
     assert len(list((live / "plots/images").rglob("*.png"))) == 2
+
+
+def test_dvclive_in_a_repository_without_commits_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("dvclive", reason="DVCLive is not installed")
+    from dvc.repo import Repo
+    from dvc.scm import Git
+
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.chdir(tmp_path)
+    Git.init(str(tmp_path)).close()
+    Repo.init(str(tmp_path)).close()
+    with pytest.raises(UsageError, match=r"first commit, or leave --track dvclive out"):
+        Reporter(tmp_path / "run", ("dvclive",), leads=True)
 
 
 def test_a_tracker_that_is_not_installed_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

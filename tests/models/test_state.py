@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
@@ -12,7 +12,10 @@ from safetensors.torch import save_file
 
 from manifests.errors import DataError, Missing
 from models import sf2f, state, train
+from models.facts import Facts
 from models.state import LAST, State
+from models.system import SYSTEMS
+from pipeline.vad import VADS
 from tests.models import drawn
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -117,22 +120,67 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "no people": {"n_identities": -1},
     "another front end": {"front_end": "../../x"},
     "a place that is none": {"place": 7},
+    "a place that is not finite": {"place": {"phase": 0, "iteration": 0, "best": {"cosine": float("nan")}}},
+    "a detector of nobody": {"vad": "bogus"},
+    "a detector that is no text": {"vad": 3},
+    "a judge that is only a name": {"loss_judge": "dlib"},
+    "a judge without weights": {"loss_judge": {"name": "dlib"}},
+    "a validation judge that is a list": {"validation_judge": ["dlib", "b"]},
+    "a window of months": {"settings": SETTINGS | {"window": 10**9}},
+    "crops of months": {"settings": SETTINGS | {"frames": [2, 10**9]}},
+    "pictures of a million pixels a side": {
+        "settings": SETTINGS
+        | {
+            "sides": [2**20],
+            "decoder_channels": [8] * 19,
+            "identity_discriminator": "none",
+            "image_discriminator": "none",
+        }
+    },
+    "more people than there are": {"n_identities": 10**8},
+    "people that are true": {"n_identities": True},
+    "a metric in numbers": {"chosen_by": 7},
     "a place before the first": {"place": {"phase": -1, "iteration": 0}},
     "a place in words": {"place": {"phase": "0", "iteration": 0}},
+}
+FOUND = {
+    "a detector of nobody": "facts.vad.*'modern'.*found 'bogus'",
+    "a judge that is only a name": "facts.loss_judge.*found 'dlib'",
+    "a window of months": "crops of 1000000000 to 1000000000 frames.*60000",
+    "more people than there are": "n_identities.*10000000, found 100000000",
+    "pictures of a million pixels a side": "1048576 pixels a side, at most 1024",
+    "system of nobody": "facts.system.*'sf2f'.*found 'os'",
 }
 
 
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_metadata_is_a_data_error(run: Path, tmp_path: Path, case: str) -> None:
-    with pytest.raises(DataError):
+    with pytest.raises(
+        DataError, match=FOUND.get(case, "is no checkpoint|holds settings|hears front end|does not fit")
+    ) as raised:
         state.load_model(altered(run, tmp_path, HOSTILE[case]), CPU)
+    assert len(str(raised.value)) < 1000
+
+
+def test_what_is_accepted_is_what_there_is() -> None:
+    """The lists are written out in `models.facts`, as the detectors' libraries are not there where models train."""
+    hints = get_type_hints(Facts)
+    assert set(get_args(hints["vad"])) == set(VADS)
+    assert set(get_args(hints["system"])) == set(SYSTEMS)
+
+
+def test_metadata_nested_without_end_are_a_data_error(run: Path, tmp_path: Path) -> None:
+    tensors, _ = state.read(run / LAST)
+    save_file(tensors, tmp_path / LAST, {"hqvox": "[" * 100_000})
+    with pytest.raises(DataError, match="not a checkpoint"):
+        state.load_model(tmp_path, CPU)
 
 
 @pytest.mark.parametrize(
     "name", ["system", "settings", "place", "n_identities", "front_end", "vad", "experiment", "seed"]
 )
 def test_metadata_that_lack_a_fact_are_a_data_error(run: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match=f"does not say its {name}"):
         state.load_model(altered(run, tmp_path, {}, (name,)), CPU)
 
 

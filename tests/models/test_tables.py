@@ -155,3 +155,21 @@ def test_compare_ends_with_3_for_a_foreign_file_and_4_for_none(tmp_path: Path) -
     (tmp_path / "evaluation-x.json").write_text("{}")
     found = compare(tmp_path)
     assert found.exit_code == 3 and "evaluation-x.json" in found.output
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999"])
+def test_a_mean_that_is_no_number_is_refused_with_its_place(tmp_path: Path, value: str) -> None:
+    held = report()
+    held["rows"][0]["cosine"]["mean"] = "here"
+    (tmp_path / "evaluation-x.json").write_text(json.dumps(held).replace('"here"', value))
+    result = CliRunner().invoke(main, ["compare", str(tmp_path)])
+    assert result.exit_code == 3 and "rows.0.cosine.mean is no finite number" in result.output
+
+
+def test_a_checkpoint_chosen_on_val_says_by_what() -> None:
+    held = report()
+    held["checkpoint"]["chosen_by"] = "recall_10"
+    assert "as the best of its run by recall_10." not in tables.markdown([report()])
+    assert "as the best of its run by recall_10;" in tables.markdown([held])
+    held["trained_on"]["validation_judge"] = {"name": "own-a", "sha256": "b" * 64}
+    assert "as the best of its run by recall_10 (judge own-a);" in tables.markdown([held])

@@ -15,8 +15,10 @@ import pytest
 import torch
 from filelock import FileLock
 
+from manifests import weights
 from manifests.errors import DataError, Missing, UsageError
 from models import judges, sf2f, state, train, voice2face
+from models.experiments import find
 from models.setup import Options
 from models.state import LAST
 from models.system import Batch, Losses, Step
@@ -308,10 +310,92 @@ def test_best_checkpoints_are_those_of_the_best_moment(
     assert state.load_model(tmp_path / "run" / "best-l1.safetensors", torch.device("cpu")).networks
 
 
+@pytest.fixture
+def other_judge(tmp_path: Path) -> str:
+    return str(drawn.write_judge(tmp_path / "judges" / "other.safetensors", seed=8))
+
+
+def test_what_is_best_is_told_with_the_judge_that_says_so(
+    manifest: Path, tiny: sf2f.Settings, tmp_path: Path, other_judge: str
+) -> None:
+    short = replace(tiny, iterations=2, settling=0, fuser_iterations=0)
+    for name, options, file in (
+        ("loss", CPU, short.judge), ("other", replace(CPU, validation_judge=other_judge), other_judge)
+    ):  # fmt: skip
+        run(tmp_path / name, manifest, short, options)
+        wanted = {"name": "own-a", "sha256": weights.sha256_of(Path(file))}
+        for path in (tmp_path / name).glob("best-*.safetensors"):
+            assert state.read(path)[1]["validation_judge"] == wanted
+        told = [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        assert [line["validation_judge"] for line in told if "validation" in line] == [wanted]
+
+
+def test_a_run_does_not_go_on_with_another_validation_judge(
+    manifest: Path, tiny: sf2f.Settings, tmp_path: Path, other_judge: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = replace(tiny, settling=0, fuser_iterations=0)
+    out, other = tmp_path / "run", replace(CPU, validation_judge=other_judge)
+    with monkeypatch.context() as patch:
+        interrupted(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            run(out, manifest, short, CPU)
+    with pytest.raises(UsageError, match=r"validation_judge differ.*--validation-judge"):
+        run(out, manifest, short, other)
+    run(out, manifest, short, replace(CPU, validation_judge=short.judge))  # the same by its name
+
+
+def test_a_run_that_does_not_name_its_validation_judge_chooses_its_best_anew(
+    manifest: Path, tiny: sf2f.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    short, out = replace(tiny, settling=0, fuser_iterations=0), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupted(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            run(out, manifest, short, CPU)
+    tensors, facts = state.read(out / LAST)
+    assert facts["place"]["best"]
+    facts["place"]["best"] = dict.fromkeys(facts["place"]["best"], 1e9)  # unbeatable
+    del facts["validation_judge"]
+    state.write(out / LAST, tensors, facts)
+    run(out, manifest, short, CPU)
+    assert "by which judge its best checkpoints were chosen: chosen anew" in capsys.readouterr().err
+    assert all(value < 1e9 for value in state.read(out / LAST)[1]["place"]["best"].values())
+
+
+def test_a_validation_judge_for_what_makes_no_faces_is_refused(manifest: Path, judge: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="makes no faces"):
+        run(tmp_path / "run", manifest, drawn.SPEAKER, replace(CPU, validation_judge=str(judge)))
+
+
+def test_a_run_of_before_a_setting_was_added_goes_on(manifest: Path, tiny: sf2f.Settings, tmp_path: Path) -> None:
+    """With the default of the new setting, which does what was done before; with another value it is another run."""
+    short, out = replace(tiny, iterations=1, settling=0, fuser_iterations=1), tmp_path / "run"
+    run(out, manifest, short, replace(QUIET, until="encoder-decoder"))
+    tensors, facts = state.read(out / LAST)
+    del facts["settings"]["cosine"]
+    state.write(out / LAST, tensors, facts)
+    with pytest.raises(UsageError, match=r"settings\.cosine differ"):
+        run(out, manifest, replace(short, cosine=1.0))
+    run(out, manifest, short)
+    assert state.read(out / LAST)[1]["place"]["phase"] == 2
+
+
+@pytest.mark.parametrize("with_faces", [(), ("id00003",)], ids=["nobody", "one"])
+def test_a_speaker_encoder_needs_no_faces(tmp_path: Path, with_faces: tuple[str, ...]) -> None:
+    path = write_manifest(
+        tmp_path / "data", keep=lambda row: row["kind"] == "speech" or row["identity_id"] in with_faces
+    )
+    assert state.read(run(tmp_path / "run", path, drawn.SPEAKER, CPU))[1]["n_identities"] == 6
+    with pytest.raises(DataError, match=r"0 people with a face and \d with speech, none with both"):
+        run(tmp_path / "faces", path, replace(drawn.SF2F, perceptual=0.0), CPU)
+
+
 def test_voice2face_needs_an_encoder_and_says_so_before_packing(manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(Missing, match=r"models pretrain-voice.*--start") as raised:
         run(tmp_path / "run", manifest, drawn.VOICE2FACE)
     assert raised.value.exit_code == 4 and not (tmp_path / "packed").exists()
+    assert "with the --set of its sizes" in str(raised.value)  # no experiment has encoders this small
     only_d = {"network/discriminator/x": torch.zeros(1)}
     state.write(tmp_path / "no-encoder.safetensors", only_d, {})
     with pytest.raises(Missing, match=r"has no network encoder.*models pretrain-voice"):
@@ -320,9 +404,36 @@ def test_voice2face_needs_an_encoder_and_says_so_before_packing(manifest: Path, 
         run(tmp_path / "run", manifest, drawn.VOICE2FACE, replace(QUIET, start=tmp_path / "nowhere"))
 
 
-def test_a_start_of_other_sizes_is_a_data_error(manifest: Path, whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"does not fit network encoder.*another experiment"):
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("voice2face", "speaker"), ("voice2face-paper", "speaker"), ("voice2face-small", "speaker-small")],
+)
+def test_the_missing_encoder_is_named_with_the_experiment_that_makes_it(
+    manifest: Path, tmp_path: Path, name: str, wanted: str
+) -> None:
+    one = find(name)
+    with pytest.raises(Missing, match=f"`models pretrain-voice --experiment {wanted}`"):
+        train.train(tmp_path / "run", manifest, one, one.settings, QUIET)
+
+
+def test_a_start_of_another_system_or_size_is_told_without_the_names_of_tensors(
+    manifest: Path, whole: Path, tmp_path: Path
+) -> None:
+    told = r"system 'sf2f', experiment 'tiny': its network encoder.*expected a run of system voice2face.*pretrain-voice"
+    with pytest.raises(DataError, match=told) as raised:
         run(tmp_path / "run", manifest, drawn.VOICE2FACE, replace(QUIET, start=whole))
+    assert "weight" not in str(raised.value)
+    run(tmp_path / "speaker", manifest, drawn.SPEAKER)
+    larger = replace(drawn.SPEAKER, embedding=16)
+    with pytest.raises(DataError, match=r"system 'speaker'.*expected a run of system speaker with the same sizes"):
+        run(tmp_path / "run", manifest, larger, replace(QUIET, start=tmp_path / "speaker"))
+
+
+def test_a_start_that_shares_no_network_is_a_data_error(
+    manifest: Path, tiny: sf2f.Settings, judge: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="none of the networks encoder, decoder, fuser"):
+        run(tmp_path / "run", manifest, tiny, replace(QUIET, start=judge))
 
 
 def test_missing_weights_of_the_judge_are_told_before_packing(
@@ -337,9 +448,15 @@ def test_missing_weights_of_the_judge_are_told_before_packing(
     assert not (tmp_path / "packed").exists()
 
 
-@pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA"), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+ERRORS = (
+    torch.OutOfMemoryError("CUDA"),
+    MemoryError(),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
 )
+
+
+@pytest.mark.parametrize("error", ERRORS)
 def test_out_of_memory_says_which_setting_to_lower(
     manifest: Path, tiny: sf2f.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -347,8 +464,32 @@ def test_out_of_memory_says_which_setting_to_lower(
         raise error
 
     monkeypatch.setattr(sf2f, "update", update)
-    with pytest.raises(DataError, match=r"out of memory on cpu.*batch=2.*--kept-gb"):
+    told = r"out of memory in phase encoder-decoder on cpu.*batch=2.*frames=\[15,25\].*--kept-gb.*no checkpoint yet"
+    with pytest.raises(DataError, match=told):
         run(tmp_path / "run", manifest, tiny)
+    no_crops = replace(tiny, iterations=0, settling=0)
+    with pytest.raises(DataError, match=r"phase fuser on cpu.*batch=2.*windows=1.*--kept-gb"):
+        run(tmp_path / "windows", manifest, no_crops)
+
+
+PLACES: dict[str, tuple[Any, str, str]] = {
+    "the set-up": (train, "set_up", r"before the first iteration on cpu.*--kept-gb \(now 4\).*no checkpoint yet"),
+    "validation": (Validation, "measure", r"while validating on cpu: --validate-every 0.*the last checkpoint is whole"),
+    "the first checkpoint": (state, "save_state", r"while saving.*main memory.*no checkpoint yet"),
+}
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_out_of_memory_elsewhere_has_its_own_advice(
+    manifest: Path, tiny: sf2f.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError
+
+    holder, name, told = PLACES[where]
+    monkeypatch.setattr(holder, name, full)
+    with pytest.raises(DataError, match=told):
+        run(tmp_path / "run", manifest, tiny, CPU)
 
 
 def test_another_runtime_error_is_a_defect_and_stays_one(
@@ -411,3 +552,24 @@ def test_a_damaged_last_checkpoint_is_a_data_error(manifest: Path, tiny: sf2f.Se
     (tmp_path / LAST).write_bytes((tmp_path / LAST).read_bytes()[:-9])
     with pytest.raises(DataError, match="not a checkpoint"):
         run(tmp_path, manifest, short)
+
+
+@pytest.mark.parametrize("case", ["not a number", "too short", "another shape", "not finite"])
+def test_a_run_does_not_go_on_with_moments_that_are_not_its_own(
+    manifest: Path, tiny: sf2f.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupted(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, manifest, tiny)
+    tensors, facts = state.read(tmp_path / LAST)
+    first = "optimiser/generator/0/exp_avg"
+    changed = {
+        "not a number": {"optimiser/generator/x/step": torch.zeros(())},
+        "too short": {"optimiser/generator/0": torch.zeros(())},
+        "another shape": {first: torch.zeros(3)},
+        "not finite": {first: torch.full_like(tensors[first], torch.nan)},
+    }[case]
+    state.write(tmp_path / LAST, tensors | changed, facts)
+    with pytest.raises(DataError, match=r"not those of its weights|not finite"):
+        run(tmp_path, manifest, tiny)
