@@ -46,9 +46,7 @@ def measure(experiment: Experiment, settings: Any, options: Options, plan: Plan)
     phase = system.plan(module, settings)[0]
     corpus = data.load(_random(module.FRONT_END, module.side(settings), plan.people), device)
     judge = _judge(settings.judge, device) if getattr(settings, "perceptual", 0.0) else None
-    perceptual = (
-        None if judge is None else Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes, settings.cosine)
-    )
+    perceptual = None if judge is None else Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes)
     networks = system.build(module, settings, plan.people)
     for network in networks.values():
         network.to(device).to(memory_format=torch.channels_last)

@@ -56,24 +56,22 @@ class Perceptual:
     """The distance between generated and real faces in the states of a frozen face network.
 
     Real faces do not change, so their states are computed once, per face and side, if they fit into `budget` bytes.
-    `cosine` weighs 1 - cosine of the last states beside the four distances; the released code has it, switched off.
     """
 
-    def __init__(self, judge: "Judge", faces: Tensor, sides: Sequence[int], budget: int, cosine: float = 0.0) -> None:
-        self.judge, self._cosine = judge, cosine
+    def __init__(self, judge: "Judge", faces: Tensor, sides: Sequence[int], budget: int) -> None:
+        self.judge = judge
         self._faces = faces  # (n, 3, S, S) uint8, where the corpus keeps them
         with torch.no_grad():
             per_face = sum(t.nbytes for side in sides for t in self._real(torch.zeros(1, dtype=torch.long), side))
         self._kept = {side: self._all(side) for side in sides} if per_face * len(faces) <= budget else {}
 
-    def __call__(self, generated: Tensor, face_index: Tensor) -> Tensor:
-        """`generated` is (B, 3, S, S) in 0..1; `face_index` says which real face each is compared with."""
-        wanted = self.real(face_index, generated.shape[-1])
+    def __call__(self, generated: Tensor, face_index: Tensor) -> tuple[Tensor, Tensor]:
+        """The distance, and the generated faces' embeddings (B, D).
+
+        `generated` is (B, 3, S, S) in 0..1; `face_index` says which real face each is compared with.
+        """
         found = self.judge.states(generated)
-        distance = feature_distance(found, wanted)
-        if self._cosine:
-            distance = distance + self._cosine * (1 - F.cosine_similarity(found[-1].float(), wanted[-1].float()).mean())
-        return distance
+        return feature_distance(found, self.real(face_index, generated.shape[-1])), found[-1]
 
     def real(self, face_index: Tensor, side: int) -> list[Tensor]:
         """The states of real faces, shallow to deep; the last is the embedding (B, D)."""

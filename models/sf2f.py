@@ -50,7 +50,7 @@ class Settings:
     image_gan: NotNegative = 1.0
     identity: NotNegative = 0.05  # of the identity's cross-entropy, and of its real/fake head where it has one
     perceptual: NotNegative = 100.0
-    cosine: NotNegative = 0.0  # within the perceptual distance, of 1 - cosine of the embeddings
+    contrast: NotNegative = 0.0  # of generated and real faces of the batch in the judge's space (ours)
     alignment: NotNegative = 0.0  # of the contrast of voices and real faces in the judge's space (ours)
     judge_space: Positive = 512  # numbers of the judge's embedding, for the alignment
     judge: str = "facenet"  # face network of the perceptual loss; a name of `models.judges` or a file
@@ -67,8 +67,8 @@ class Settings:
     stride: Positive = 125  # frames
 
     def __post_init__(self) -> None:
-        if self.alignment and not self.perceptual:
-            raise UsageError("alignment needs the judge of the perceptual loss: expected perceptual above 0")
+        if (self.alignment or self.contrast) and not self.perceptual:
+            raise UsageError("alignment and contrast need the perceptual loss's judge: expected perceptual above 0")
 
 
 def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
@@ -185,15 +185,13 @@ def update(step: Step, batch: Batch) -> Losses:
 
 def _weights(s: Settings) -> dict[str, float]:
     """Weights of the generator's terms; only those that are used."""
-    given = {"l1": s.l1, "perceptual": s.perceptual}
+    given = {"l1": s.l1, "perceptual": s.perceptual, "contrast": s.contrast, "alignment": s.alignment}
     if s.image_discriminator != "none":
         given["image_gan"] = s.image_gan
     if s.identity_discriminator != "none":
         given["identity"] = s.identity
     if s.identity_discriminator in ("joint", "baseline"):
         given["identity_gan"] = s.identity
-    if s.alignment:
-        given["alignment"] = s.alignment
     return {name: weight for name, weight in given.items() if weight}
 
 
@@ -221,7 +219,9 @@ def _generator_terms(step: Step, fake: Tensor, real: Tensor, batch: Batch, side:
         if called is not None:
             terms["identity_gan"] = called_real(called)
     if "perceptual" in wanted:
-        terms["perceptual"] = step.perceptual(shown(fake), batch.face_index)
+        terms["perceptual"], embedding = step.perceptual(shown(fake), batch.face_index)
+        if "contrast" in wanted:
+            terms["contrast"] = contrast(embedding, step.perceptual.real(batch.face_index, side)[-1], batch.identity)
     return terms
 
 

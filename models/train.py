@@ -67,9 +67,7 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
     packed = pack.pack(manifest, "train", module.FRONT_END, side, cache)
     with memory.enough(f"before the first iteration on {place.device}", memory.to_prepare(options.kept_bytes), out):
         corpus = data.load(packed, place.device)
-        perceptual = (
-            Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes, settings.cosine) if judge else None
-        )
+        perceptual = Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes) if judge else None
         facts = facts_of(experiment, settings, options, packed, judge, validating)
         run = set_up(out, module, settings, facts, options, place, perceptual)
         validation = _validation(manifest, run, validating) if place.leads else None

@@ -40,7 +40,6 @@ def test_numbers_may_be_written_with_an_exponent() -> None:
     assert assigned(SF2F.settings, ["rate=3e-4"], SF2F.name).rate == 3e-4
 
 
-
 def test_every_setting_of_every_system_can_be_set() -> None:
     for name in ("sf2f-64", "voice2face", "speaker"):
         one = find(name)

@@ -15,6 +15,7 @@ from models.losses import (
     Perceptual,
     called_fake,
     called_real,
+    contrast,
     every_nth,
     feature_distance,
     frozen,
@@ -54,6 +55,22 @@ def test_states_are_weighted_from_shallow_to_deep(drawn: torch.Generator) -> Non
     assert float(feature_distance(found, wanted)) == pytest.approx(1 / 16 + 2 / 8 + 3 / 4 + 4, rel=1e-6)
 
 
+def test_contrast_is_the_mean_of_both_cross_entropies(drawn: torch.Generator) -> None:
+    voices, faces = torch.randn(2, 4, 6, generator=drawn)
+    identity = torch.tensor([0, 1, 0, 2])  # person 0 twice
+    v, f = (x.double().numpy() / np.linalg.norm(x, axis=1, keepdims=True) for x in (voices, faces))
+    cosines = v @ f.T / 0.1
+    right = {0: [0, 2], 1: [1], 2: [0, 2], 3: [3]}
+
+    def cross_entropy(rows: np.ndarray) -> float:
+        told = rows - np.log(np.exp(rows).sum(axis=1, keepdims=True))
+        return -float(np.mean([told[row, places].mean() for row, places in right.items()]))
+
+    wanted = (cross_entropy(cosines) + cross_entropy(cosines.T)) / 2
+    assert float(contrast(voices, faces, identity)) == pytest.approx(wanted, rel=1e-5)
+    assert float(contrast(3 * voices, faces / 7, identity)) == pytest.approx(wanted, rel=1e-5)  # lengths do not count
+
+
 def test_real_states_kept_or_not_give_the_same_loss_and_gradient(network: Judge, drawn: torch.Generator) -> None:
     faces = torch.randint(256, (70, 3, 128, 128), generator=drawn, dtype=torch.uint8)  # more than one chunk
     kept, not_kept = Perceptual(network, faces, (64, 128), 1 << 30), Perceptual(network, faces, (64, 128), 0)
@@ -62,7 +79,7 @@ def test_real_states_kept_or_not_give_the_same_loss_and_gradient(network: Judge,
         gradients = []
         for perceptual in (kept, not_kept):
             generated = torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(1)).requires_grad_()
-            loss = perceptual(generated, index)
+            loss, _ = perceptual(generated, index)
             loss.backward()  # type: ignore[no-untyped-call]
             assert generated.grad is not None
             gradients.append((loss.detach(), generated.grad))
@@ -78,15 +95,15 @@ def test_a_face_against_itself_has_no_perceptual_loss(network: Judge, drawn: tor
     faces = torch.randint(256, (4, 3, 64, 64), generator=drawn, dtype=torch.uint8)
     perceptual = Perceptual(network, faces, (64,), 1 << 30)
     index = torch.tensor([2, 1])
-    assert float(perceptual(faces[index].float() / 255, index)) < 1e-6
-    assert float(perceptual(faces[index.flip(0)].float() / 255, index)) > 1e-3
+    assert float(perceptual(faces[index].float() / 255, index)[0]) < 1e-6
+    assert float(perceptual(faces[index.flip(0)].float() / 255, index)[0]) > 1e-3
 
 
 def test_the_gradient_reaches_the_generated_face_alone(network: Judge, drawn: torch.Generator) -> None:
     faces = torch.randint(256, (4, 3, 64, 64), generator=drawn, dtype=torch.uint8)
     for budget in (0, 1 << 30):
         generated = torch.rand(2, 3, 64, 64, generator=drawn).requires_grad_()
-        Perceptual(network, faces, (64,), budget)(generated, torch.tensor([0, 3])).backward()  # type: ignore[no-untyped-call]
+        Perceptual(network, faces, (64,), budget)(generated, torch.tensor([0, 3]))[0].backward()  # type: ignore[no-untyped-call]
         assert generated.grad is not None and generated.grad.abs().sum() > 0
         assert all(weight.grad is None and not weight.requires_grad for weight in network.network.parameters())
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from manifests.errors import UsageError
 from models import judges, sf2f
 from models.experiments import find
 from models.losses import PERCEPTUAL_WEIGHTS, Perceptual
@@ -191,6 +192,27 @@ def test_a_term_of_weight_zero_is_not_computed(weight: str, judge: Path) -> None
     assert calls == {"image_64": 2 + (weight != "image_gan"), "identity_64": 2 + (weight != "identity")}
 
 
+def test_alignment_moves_the_encoder_and_its_own_layer(judge: Path) -> None:
+    space = judges.load(str(judge), CPU).embed(FACES[:1].float() / 255).shape[1]
+    only = dict.fromkeys(("l1", "image_gan", "identity"), 0.0)
+    settings = replace(settings_of("sf2f-64", judge), **only, perceptual=1e-30, alignment=1.0, judge_space=space)
+    step = prepared(settings)
+    before = {name: weights_of(network) for name, network in step.networks.items()}
+    losses = sf2f.update(step, batch(sf2f.BANDS, faces_of(settings)))
+    assert float(losses["generator"]) == pytest.approx(float(losses["alignment"]), rel=1e-6)
+    assert moved(step.networks["encoder"], before["encoder"]) and moved(step.networks["alignment"], before["alignment"])
+    assert "alignment" in sf2f.phases(settings)[0].trained and "alignment" not in sf2f.phases(settings)[2].trained
+
+
+def test_alignment_to_a_judge_of_another_size_says_how_to_set_it(judge: Path) -> None:
+    space = judges.load(str(judge), CPU).embed(FACES[:1].float() / 255).shape[1]
+    settings = replace(settings_of("sf2f-64", judge), alignment=1.0, judge_space=space + 1)
+    with pytest.raises(UsageError, match=f"--set judge_space={space}"):
+        sf2f.update(prepared(settings), batch(sf2f.BANDS, faces_of(settings)))
+    with pytest.raises(UsageError, match="perceptual above 0"):
+        replace(settings, perceptual=0.0)
+
+
 def test_embedding_noise_is_drawn_from_the_steps_generator(judge: Path) -> None:
     settings = replace(settings_of("sf2f-64", judge), embedding_noise=0.05)
     losses = []
@@ -216,7 +238,8 @@ def test_a_loss_that_is_not_finite_moves_nothing(at_fault: str, judge: Path) -> 
     before = {name: weights_of(network) for name, network in step.networks.items()}
     states = {n: [s["step"].clone() for s in o.state.values()] for n, o in step.optimisers.items()}
     if at_fault == "generator":
-        sf2f.update(replace(step, perceptual=lambda image, _: torch.nan * image.sum()), given)  # the faces are finite
+        nan = replace(step, perceptual=lambda image, _: (torch.nan * image.sum(), image))  # the faces are finite
+        sf2f.update(nan, given)
         stayed = {"encoder", "decoder", "image_64", "identity_64", "fuser"}
     else:
         first = next(step.networks["image_64"].parameters())

@@ -373,10 +373,10 @@ def test_a_run_of_before_a_setting_was_added_goes_on(manifest: Path, tiny: sf2f.
     short, out = replace(tiny, iterations=1, settling=0, fuser_iterations=1), tmp_path / "run"
     run(out, manifest, short, replace(QUIET, until="encoder-decoder"))
     tensors, facts = state.read(out / LAST)
-    del facts["settings"]["cosine"]
+    del facts["settings"]["contrast"]
     state.write(out / LAST, tensors, facts)
-    with pytest.raises(UsageError, match=r"settings\.cosine differ"):
-        run(out, manifest, replace(short, cosine=1.0))
+    with pytest.raises(UsageError, match=r"settings\.contrast differ"):
+        run(out, manifest, replace(short, contrast=1.0))
     run(out, manifest, short)
     assert state.read(out / LAST)[1]["place"]["phase"] == 2
 
