@@ -45,7 +45,7 @@ def measure(experiment: Experiment, settings: Any, options: Options, plan: Plan)
     module, device = system.load(experiment.system), options.device
     phase = system.plan(module, settings)[0]
     corpus = data.load(_random(module.FRONT_END, module.side(settings), plan.people), device)
-    judge = _judge(settings.judge, device) if getattr(settings, "perceptual", 0.0) else None
+    judge = _judge(settings.judge, device) if system.needs_judge(settings) else None
     perceptual = None if judge is None else Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes)
     networks = system.build(module, settings, plan.people)
     for network in networks.values():

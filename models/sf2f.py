@@ -66,10 +66,6 @@ class Settings:
     window: Positive = 125  # frames
     stride: Positive = 125  # frames
 
-    def __post_init__(self) -> None:
-        if (self.alignment or self.contrast) and not self.perceptual:
-            raise UsageError("alignment and contrast need the perceptual loss's judge: expected perceptual above 0")
-
 
 def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
     """Every network of a checkpoint: encoder, decoder, fuser, where asked for alignment, per side discriminators."""
@@ -218,8 +214,10 @@ def _generator_terms(step: Step, fake: Tensor, real: Tensor, batch: Batch, side:
         terms["identity"] = F.cross_entropy(identities, batch.identity)
         if called is not None:
             terms["identity_gan"] = called_real(called)
-    if "perceptual" in wanted:
-        terms["perceptual"], embedding = step.perceptual(shown(fake), batch.face_index)
+    if "perceptual" in wanted or "contrast" in wanted:
+        distance, embedding = step.perceptual(shown(fake), batch.face_index)
+        if "perceptual" in wanted:
+            terms["perceptual"] = distance
         if "contrast" in wanted:
             terms["contrast"] = contrast(embedding, step.perceptual.real(batch.face_index, side)[-1], batch.identity)
     return terms

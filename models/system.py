@@ -97,6 +97,11 @@ class Step:
     autocast: Callable[[], AbstractContextManager[Any]]
 
 
+def needs_judge(settings: Any) -> bool:
+    """Whether a term of the losses looks through a frozen face network."""
+    return any(getattr(settings, weight, 0.0) for weight in ("perceptual", "contrast", "alignment"))
+
+
 def move(step: Step, name: str, loss: Tensor, go: Tensor | None = None) -> Tensor:
     """Backward, and one step of an optimiser unless the loss is not finite; returns whether it moved, a bool tensor.
 

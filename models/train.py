@@ -61,7 +61,7 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
     # Whatever can be found wrong is told before the data are packed, which may take an hour.
     with torch.device("meta"):
         expect_start(out, options.start, module, system.build(module, settings, 1))
-    judge = judges.load(settings.judge, place.device) if getattr(settings, "perceptual", 0.0) else None
+    judge = judges.load(settings.judge, place.device) if system.needs_judge(settings) else None
     validating = _validation_judge(module, options, judge, place.device)
     side, cache = system.side(module, settings), out.parent / "packed"
     packed = pack.pack(manifest, "train", module.FRONT_END, side, cache)

@@ -13,7 +13,7 @@ from manifests.errors import UsageError
 from models import judges, sf2f
 from models.experiments import find
 from models.losses import PERCEPTUAL_WEIGHTS, Perceptual
-from models.system import Batch, Step
+from models.system import Batch, Step, needs_judge
 from tests.models.steps import batch, built, moved, step_of, weights_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -38,7 +38,7 @@ def faces_of(settings: sf2f.Settings) -> Tensor:
 
 def prepared(settings: sf2f.Settings, number: int = 0) -> Step:
     perceptual = None
-    if settings.perceptual:
+    if needs_judge(settings):
         perceptual = Perceptual(judges.load(settings.judge, CPU), faces_of(settings), settings.sides, 1 << 30)
     return step_of(sf2f, settings, built(sf2f, settings), sf2f.phases(settings)[number], perceptual)
 
@@ -194,8 +194,8 @@ def test_a_term_of_weight_zero_is_not_computed(weight: str, judge: Path) -> None
 
 def test_alignment_moves_the_encoder_and_its_own_layer(judge: Path) -> None:
     space = judges.load(str(judge), CPU).embed(FACES[:1].float() / 255).shape[1]
-    only = dict.fromkeys(("l1", "image_gan", "identity"), 0.0)
-    settings = replace(settings_of("sf2f-64", judge), **only, perceptual=1e-30, alignment=1.0, judge_space=space)
+    only = dict.fromkeys(("l1", "image_gan", "identity", "perceptual"), 0.0)
+    settings = replace(settings_of("sf2f-64", judge), **only, alignment=1.0, judge_space=space)
     step = prepared(settings)
     before = {name: weights_of(network) for name, network in step.networks.items()}
     losses = sf2f.update(step, batch(sf2f.BANDS, faces_of(settings)))
@@ -209,8 +209,6 @@ def test_alignment_to_a_judge_of_another_size_says_how_to_set_it(judge: Path) ->
     settings = replace(settings_of("sf2f-64", judge), alignment=1.0, judge_space=space + 1)
     with pytest.raises(UsageError, match=f"--set judge_space={space}"):
         sf2f.update(prepared(settings), batch(sf2f.BANDS, faces_of(settings)))
-    with pytest.raises(UsageError, match="perceptual above 0"):
-        replace(settings, perceptual=0.0)
 
 
 def test_embedding_noise_is_drawn_from_the_steps_generator(judge: Path) -> None:
