@@ -165,6 +165,26 @@ REVIEW = Table(
     ),
 )
 
+REVIEW_TASKS = Table(
+    "review_tasks",
+    (
+        Column("assignment_id", _STRING, "hash of task and batch"),
+        Column("task_id", _STRING, "hash of sample, picture and round: the same for all who are asked"),
+        Column("batch", _STRING, "the folder beside this file"),
+        Column("reviewer", _STRING, "who is asked"),
+        Column("round", _INT, "from 1"),
+        Column("identity_id", _STRING, "as in whiten"),
+        Column("row_id", _STRING, "as in whiten"),
+        Column("sample_id", _STRING, "as in whiten"),
+        Column("shown_sha256", _STRING, "of the bytes of `image` in whiten"),
+        Column("source", _STRING, "as in whiten"),
+        Column("suggested", _STRING, "keep or reject: the automatic choice"),
+        Column("quality", _REAL, "0..1, what the automatic choice ranks by"),
+        Column("gold", pa.bool_(), "a known answer exists"),
+    ),
+    key="assignment_id",
+)
+
 VOICES = Table(
     "voices",
     (
@@ -220,7 +240,7 @@ DROPS = Table(
 
 TABLES = (
     CRAWL, FACE_SCORES, LANDMARKS, EMOTION_SCORES, EMOTION, ALIGN_SCORES, ALIGN, WHITEN_SCORES, WHITEN,
-    REVIEW, VOICES, MANIFEST, DROPS,
+    REVIEW, REVIEW_TASKS, VOICES, MANIFEST, DROPS,
 )  # fmt: skip
 
 

@@ -11,12 +11,14 @@ from stages import STAGES, load
 
 if TYPE_CHECKING:
     from pipeline.recordings import Layout
-    from pipeline.review.contact_sheet import Exported
+    from pipeline.review.export import Exported
     from pipeline.settings import Params
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FRACTION = click.FloatRange(0.0, 0.9)
+_SOURCES = ("urls", "folder", "people", "commons", "openverse", "google")
+_OUTCOMES = ("failed_transient", "failed_permanent", "rejected", "blocked_robots", "opted_out", "removed")
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -64,21 +66,23 @@ def run(stages: tuple[str, ...], params_file: Path, workers: int | None) -> None
     for stage in chosen:
         summary = run_stage(stage, params, processes)
         if stage.name == "review" and summary is not None:
-            _export_sheets(params, params.paths.data / "review_sheets", "reviewer")
+            _withdraw_batches(params)
             _print_review_step(summary.reasons)
         if stage.name == "stats":
             _print_summary(params.paths.reports)
 
 
-def _export_sheets(params: "Params", out: Path, reviewer: str) -> "Exported":
-    from manifests.settings import build
-    from pipeline.review import contact_sheet, decisions
-    from stages.review import Settings
+def _withdraw_batches(params: "Params") -> None:
+    """Delete the batches that show somebody who is gone, perhaps by their own request."""
+    from pipeline.review import folders
 
-    chosen = build(Settings, params.section("review"), "review")
-    decided = decisions.read(params.paths.review / decisions.FILE)
-    wanted = contact_sheet.Wanted(chosen.min_per_person, chosen.max_per_person, reviewer)
-    return contact_sheet.export(params.paths.data, decided, out, wanted)
+    withdrawn = folders.withdraw_gone(params.paths.data)
+    if withdrawn:
+        click.echo(
+            f"withdrawn, since they show pictures that are gone: {', '.join(withdrawn)}; what was decided in them can "
+            "still be imported; run `pipeline review-export` for new ones",
+            err=True,
+        )
 
 
 def _print_review_step(reasons: dict[str, int]) -> None:
@@ -242,19 +246,185 @@ def check_audio(root: Path, metadata: tuple[Path, ...], utterances: tuple[Path, 
 
 @main.command("review-export")
 @_params
-@click.option("--out", type=_FOLDER, help="Folder for the sheets; default: review_sheets in the data folder.")
-@click.option("--reviewer", default="reviewer", show_default=True, help="Name written into the prepared decisions.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "label-studio", "fiftyone", "csv"]),
+    default="html",
+    show_default=True,
+    help="html: a page per batch that opens from disk.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Pictures in a batch, of 500 people at most; nobody is split.",
+)
+@click.option("--reviewers", default="reviewer", show_default=True, metavar="NAME,...", help="Who shares the work.")
+@click.option(
+    "--overlap",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.1,
+    show_default=True,
+    help="Share of people that two reviewers see, unknown to them; nobody where there is one reviewer.",
+)
+@click.option(
+    "--gold",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Pictures in each batch whose answer is known, from gold.jsonl in the review folder.",
+)
+@click.option("--blind", is_flag=True, help="Show no suggestions and no scores, pictures in random order.")
+@click.option("--anonymous", is_flag=True, help="Show no names, ids and addresses.")
+@click.option("--expires", type=click.IntRange(min=1), metavar="DAYS", help="Days from today that batches may be used.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random: the same seed, the same.")
+@click.option(
+    "--files-prefix",
+    default="/data/local-files/?d=",
+    show_default=True,
+    help="Label Studio: what goes before <batch>/pictures/<name>.jpg; a folder below its root, or a web address.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: `run.workers`, else one per core.")
+@click.option("--out", type=_FOLDER, help="Folder for the batches; default: review_batches in the data folder.")
 @exit_codes
-def review_export(params_file: Path, out: Path | None, reviewer: str) -> None:
-    """Write a contact sheet per person, to open from disk, with the decisions prepared."""
-    from pipeline import settings
+def review_export(
+    params_file: Path,
+    form: str,
+    batch_size: int,
+    reviewers: str,
+    overlap: float,
+    gold: int,
+    blind: bool,
+    anonymous: bool,
+    expires: int | None,
+    seed: int,
+    files_prefix: str,
+    workers: int | None,
+    out: Path | None,
+) -> None:
+    """Write what waits for a person's decision as batches to give to reviewers; a folder each.
+
+    The same command writes the same bytes, and goes on where it was interrupted. review_tasks.parquet, beside the
+    batches, has names and known answers: it stays with you. What the export before left in the folder is deleted.
+    """
+    from datetime import date, timedelta
+
+    from pipeline import engine, settings
+
+    engine.pin_threads()
+    from manifests.settings import build
+    from pipeline.review import decisions, export, folders
+    from pipeline.review.batches import Options
+    from pipeline.review.gold import FILE, read
+    from pipeline.review.people import Wanted
+    from stages.review import Settings
 
     params = settings.load(params_file, STAGES)
-    folder = out or params.paths.data / "review_sheets"
-    written = _export_sheets(params, folder, reviewer)
-    click.echo(
-        f"{written.people} people, {written.pictures} pictures, {written.open} undecided: {folder / 'index.html'}"
+    chosen = build(Settings, params.section("review"), "review")
+    folder = out or folders.default(params.paths.data)
+    names = tuple(name.strip() for name in reviewers.split(","))
+    last_day = date.today() + timedelta(days=expires) if expires else None
+    written = export.export(
+        params.paths.data,
+        folder,
+        decisions.read(params.paths.review / decisions.FILE),
+        read(params.paths.review / FILE),
+        Options(names, batch_size, overlap, gold, seed),
+        Wanted(chosen.min_per_person, chosen.max_per_person),
+        export.Look(form, blind, anonymous, last_day, files_prefix),
+        workers or params.run.workers or engine.cores(),
     )
+    _print_batches(written, folder)
+
+
+def _print_batches(written: "Exported", folder: Path) -> None:
+    for batch in written.batches:
+        pictures = _counted(sum(len(person.tasks) for person in batch.people), "picture")
+        people = "1 person" if len(batch.people) == 1 else f"{len(batch.people):,} people"
+        click.echo(f"{folder / batch.name}: {pictures} of {people}")
+    if written.deleted:
+        click.echo(f"{_counted(written.deleted, 'file')} of an earlier export deleted")
+    if not written.batches:
+        click.echo("nothing waits for a decision")
+        return
+    click.echo(
+        f"{_counted(written.pictures, 'picture')} in {len(written.batches):,} batch"
+        f"{'' if len(written.batches) == 1 else 'es'}, {written.asked - written.pictures:,} seen by two reviewers, "
+        f"{written.gold:,} with a known answer"
+    )
+
+
+@main.command("review-import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_params
+@exit_codes
+def review_import(files: tuple[Path, ...], params_file: Path) -> None:
+    """Add what reviewers send back to decisions.jsonl in the review folder; each decision once.
+
+    FILES: what the page downloads (.jsonl), a Label Studio export (JSON), the samples.json of a FiftyOne dataset, or
+    the filled-in CSV. Exit code 3 where a file is broken (then nothing is added), or where decisions were refused
+    since their pictures have changed or are gone (then the others are added).
+    """
+    from manifests.errors import DataError
+    from pipeline import settings
+    from pipeline.review import imports
+
+    paths = settings.load(params_file, STAGES).paths
+    found = imports.import_files(files, paths.data, paths.review)
+    for line in imports.report(found, files):
+        click.echo(line)
+    if found.checked.refused:
+        raise DataError(f"{_counted(found.checked.refused, 'decision')} refused, see above; all others are in")
+
+
+@main.command("review-status")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_params
+@exit_codes
+def review_status(form: str, params_file: Path) -> None:
+    """Who did what and how fast, how far reviewers agree, who drifts, what is open, who ends with too few pictures."""
+    import json
+
+    from manifests.settings import build
+    from pipeline import settings
+    from pipeline.review import status, status_text
+    from pipeline.review.people import Wanted
+    from stages.review import Settings
+
+    params = settings.load(params_file, STAGES)
+    chosen = build(Settings, params.section("review"), "review")
+    wanted = Wanted(chosen.min_per_person, chosen.max_per_person)
+    found = status.read(params.paths.data, params.paths.review, wanted)
+    if form == "json":
+        click.echo(json.dumps(found.as_json(), indent=2))
+        return
+    click.echo(status_text.text(found, wanted))
+    click.echo(status_text.next_step(found))
+
+
+@main.command("review-serve")
+@click.argument("folder", type=_FOLDER, required=False)
+@click.option("--reviewers", default="", metavar="NAME,...", help="Who gets a link; default: those of the batches.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any free one.")
+@_params
+@exit_codes
+def review_serve(folder: Path | None, reviewers: str, port: int, params_file: Path) -> None:
+    """Serve exported batches to browsers on this machine; several reviewers share one queue.
+
+    FOLDER is what `review-export` wrote (default: review_batches in the data folder). Every decision goes straight to
+    decisions.jsonl in the review folder. Each reviewer gets a link of their own; Ctrl+C ends it, nothing is lost.
+    """
+    from pipeline import settings
+    from pipeline.review import batches, decisions, folders, server
+
+    params = settings.load(params_file, STAGES)
+    names = tuple(name.strip() for name in reviewers.split(",") if name.strip())
+    if names:
+        batches.Options(names)  # the same rules for names as in an export
+    file = params.paths.review / decisions.FILE
+    server.serve(folder or folders.default(params.paths.data), file, names, port, click.echo)
 
 
 @main.command()

@@ -1,6 +1,6 @@
 """Keep each person's best pictures: those that people chose, or (`mode: auto`) the best by quality score."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -9,7 +9,7 @@ from manifests.errors import UsageError
 from manifests.schema import REVIEW, WHITEN, Table
 from manifests.table import digest_of
 from pipeline.quality import quality
-from pipeline.review import decisions
+from pipeline.review import decisions, gold
 from pipeline.review.decisions import Verdict
 from pipeline.stage import Context, Drop, Row, ShardStage
 
@@ -74,23 +74,41 @@ def review(
     chosen: dict[str, Row | Drop] = {}
     for candidates in people.values():
         chosen |= choose(candidates, settings)
-    return [r if isinstance(r, Drop) else chosen[r["row_id"]] for r in judged]
+    by_hand = Counter(r["identity_id"] for r in judged if not isinstance(r, Drop) and r["decided_by"] != "auto")
+    full = {identity_id for identity_id, kept in by_hand.items() if kept >= settings.max_per_person}
+    results = [r if isinstance(r, Drop) else chosen[r["row_id"]] for r in judged]
+    return [_not_asked(r, settings) if row["identity_id"] in full else r for row, r in zip(rows, results, strict=True)]
+
+
+def _not_asked(result: Row | Drop, settings: Settings) -> Row | Drop:
+    """What waits for a person's word waits no more where enough pictures are kept already: no export asks about it."""
+    if isinstance(result, Drop) and result.reason == "awaiting_review":
+        return Drop("not_among_best", None, settings.max_per_person, "enough are kept")
+    return result
 
 
 def process(rows: Sequence[Row], settings: Settings, context: Context) -> list[Row | Drop]:
-    """Apply the decisions that exist to the whitened pictures of some people."""
+    """Apply the decisions and known answers that exist to the whitened pictures of some people."""
     decided = decisions.read(context.paths.review / decisions.FILE)
+    answers = gold.read(context.paths.review / gold.FILE)
     shown = {row["sample_id"]: row["image_sha256"] for row in rows}
     located = [row | {"shard": row["_shard"], "row": row["_row"]} for row in rows]
     stale = frozenset(d.sample_id for d in decided if shown.get(d.sample_id) not in (None, d.shown_sha256))
-    return review(located, decisions.verdicts(decided, shown), stale, settings)
+    settled = decisions.verdicts(decided, shown) | gold.verdicts(answers, shown)
+    return review(located, settled, stale, settings)
 
 
 def fingerprint(rows: Sequence[Row], _settings: Settings, context: Context) -> str:
     """The digest of what was decided about these pictures: a new decision makes only their shard run again."""
     shown = {row["sample_id"] for row in rows}
     decided = decisions.read(context.paths.review / decisions.FILE)
-    return digest_of([asdict(decision) for decision in decided if decision.sample_id in shown])
+    answers = gold.read(context.paths.review / gold.FILE)
+    return digest_of(
+        [
+            [asdict(decision) for decision in decided if decision.sample_id in shown],
+            [asdict(answer) for answer in answers if answer.sample_id in shown],
+        ]
+    )
 
 
 def writes(_settings: Settings) -> Table:
@@ -104,8 +122,8 @@ def next_step(reasons: Mapping[str, int]) -> str | None:
     if not waiting:
         return None
     return (
-        f"{waiting} pictures wait for a person's decision. Run `pipeline review-export`, open the sheets, append the "
-        f"decisions to {decisions.FILE} in the review folder, then run `dvc repro` again."
+        f"{waiting} pictures wait for a person's decision. Run `pipeline review-export`, decide, run `pipeline "
+        "review-import FILE` with what comes back, then `dvc repro` again."
     )
 
 

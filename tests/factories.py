@@ -80,6 +80,8 @@ def _value(table: Table, column: Column, i: int) -> Any:
         return known[column.name]
     if pa.types.is_binary(column.type):
         return picture(i)
+    if pa.types.is_boolean(column.type):
+        return False
     if pa.types.is_integer(column.type):
         return 1
     return 0.5 if pa.types.is_floating(column.type) else f"{column.name}-{i}"
@@ -96,6 +98,7 @@ def make_rows(table: Table, n: int, **overrides: Any) -> list[Row]:
 
 def write_stage(data: Path, table: Table, rows: list[Row], drops: list[Row] | None = None, bucket: int = 0) -> None:
     """Write one shard of a stage's table, and its drops, as the runner does."""
-    provenance = {"stage": table.name, "settings": {"limit": 1}, "weights": {"some-net": digest("net")}}
+    settings = {"min_per_person": 3, "max_per_person": 7}
+    provenance = {"stage": table.name, "settings": settings, "weights": {"some-net": digest("net")}}
     write_table(data / table.name / shard_name(bucket), table, rows, provenance)
     write_drops(data / "drops" / table.name / shard_name(bucket), drops or [], provenance)

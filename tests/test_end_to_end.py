@@ -128,6 +128,8 @@ def test_another_limit_runs_no_network_on_pictures_seen_before(finished: Path, t
 def test_a_removed_person_never_comes_back(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     gone = pd.read_parquet(tmp_path / "data/hq_voxceleb.parquet").identity_id.iloc[0]
+    assert run(tmp_path, "review-export", "--batch-size", "10").returncode == 0
+    given = len(list((tmp_path / "data/review_batches").glob("*/index.html")))
     removed = run(tmp_path, "remove", "--person", gone)
     assert removed.returncode == 0
     assert "concern 0 rows" not in removed.stdout
@@ -141,7 +143,11 @@ def test_a_removed_person_never_comes_back(finished: Path, tmp_path: Path) -> No
     assert gone not in set(pd.read_parquet(tmp_path / "data/hq_voxceleb.parquet").identity_id)
     for page in ("removals/list.jsonl", "reports/index.html", "reports/stats.json"):
         assert gone not in (tmp_path / page).read_text(), page
-    assert not [page for page in (tmp_path / "data/review_sheets").iterdir() if gone in page.read_text()]
+    batches = tmp_path / "data/review_batches"
+    left = {page.parent.name: page.read_text() for page in batches.glob("*/index.html")}
+    assert 0 < len(left) < given, "the person's batch is withdrawn, the others are not"
+    assert not [name for name, text in left.items() if gone in text]
+    assert gone not in {row["identity_id"] for row in table.read_rows(batches / "review_tasks.parquet")}
 
 
 @pytest.mark.slow
@@ -182,7 +188,7 @@ def kill_after(shards: int, folder: Path, command: list[str], whole_group: bool 
 
 def outputs(folder: Path, stage: str) -> list[Path]:
     """What a stage writes, but for the metrics."""
-    parts = {"review": ["review_sheets"], "manifest": ["hq_voxceleb.parquet"]}.get(stage, [])
+    parts = ["hq_voxceleb.parquet"] if stage == "manifest" else []
     data = [folder / "data" / name for name in (stage, f"scores/{stage}", f"drops/{stage}", *parts)]
     return [*data, *([folder / "reports"] if stage == "stats" else [])]
 

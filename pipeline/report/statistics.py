@@ -13,7 +13,8 @@ from manifests.removals import REMOVED
 from manifests.schema import FACE_SCORES, MANIFEST, REVIEW, WHITEN
 from manifests.validate import SPLITS
 from pipeline.report.funnel import StageYield, drop_files, funnel, kept_files
-from pipeline.review import decisions
+from pipeline.review import decisions, status
+from pipeline.review.people import Wanted
 from pipeline.stage import Row
 
 NOT_STATED = "not stated"
@@ -155,6 +156,7 @@ def collect(data: Path, review: Path, stages: Sequence[str]) -> dict[str, Any]:
         "weights": _weights(data, stages),
         "decided_by_people": sum(row["decided_by"] != "auto" for row in reviewed),
         "decisions": asdict(_audit(data, review)),
+        "review": _review(data, review),
     }
 
 
@@ -205,3 +207,12 @@ def _audit(data: Path, review: Path) -> decisions.Audit:
     shown = _read(kept_files(data, WHITEN.name), ("sample_id", "image_sha256"))
     by_id = {row["sample_id"]: row["image_sha256"] for row in shown}
     return decisions.audit(decisions.read(review / decisions.FILE), by_id)
+
+
+def _review(data: Path, review: Path) -> dict[str, Any] | None:
+    """What `pipeline review-status` says; None where nobody has decided anything."""
+    files = kept_files(data, REVIEW.name)
+    if not files or not decisions.read(review / decisions.FILE):
+        return None
+    limits = table.provenance(files[0])["settings"]
+    return status.read(data, review, Wanted(limits["min_per_person"], limits["max_per_person"])).as_json()

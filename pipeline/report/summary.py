@@ -1,15 +1,12 @@
 """The report in the terminal: what came out, the yield of each stage, and where to look next."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-_WIDTH = 110  # characters
+from pipeline.terminal import cell, number, percent, render, table
+
 _REASONS = 3  # named per stage
 _COLUMNS = ("total", "train", "val", "test")
 
@@ -28,6 +25,10 @@ def hints(stats: Mapping[str, Any]) -> list[str]:
     stale = stats["decisions"]["stale"] + stats["decisions"]["unknown"]
     if stale:
         found.append(f"Human decisions about pictures that have changed or are gone: {stale:,}; they do not count.")
+    reviewed = stats.get("review") or {"reviewers": ()}  # a report of an earlier version has no such key
+    drifting = [one["name"] for one in reviewed["reviewers"] if one["drifts"]]
+    if drifting:
+        found.append(f"Reviewers whose decisions are worth a look: {', '.join(drifting)} (`pipeline review-status`).")
     no_filters = {"crawl", "manifest"} | ({"review"} if waiting else set())
     filters = [entry for entry in stats["funnel"] if entry["input"] and entry["stage"] not in no_filters]
     worst = min(filters, key=lambda entry: (entry["share"], entry["stage"]), default=None)
@@ -50,25 +51,8 @@ def hints(stats: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _text(value: Any) -> Text:
-    """A cell that is never read as markup, without the control characters that would steer a terminal."""
-    return Text("".join(c if c.isprintable() else "\ufffd" for c in str(value)))
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
-
-
-def _plain(title: str, *columns: str) -> Table:
-    return Table(*columns, title=title, title_justify="left", title_style="bold", box=box.SIMPLE)
-
-
 def _table_1(stats: Mapping[str, Any]) -> Table:
-    table = _plain("Table 1 (in brackets: HQ-VoxCeleb as the SF2F paper prints it)", "", *_COLUMNS)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    made = table("Table 1 (in brackets: HQ-VoxCeleb as the SF2F paper prints it)", ["", *_COLUMNS])
     for key, label in (
         ("identities", "identities"),
         ("images", "images"),
@@ -76,39 +60,36 @@ def _table_1(stats: Mapping[str, Any]) -> Table:
         ("average_resolution_px", "average resolution, px"),
     ):
         cells = [
-            f"{_number(stats['table_1'][split][key])} ({_number(stats['table_1_paper'][split][key])})"
+            f"{number(stats['table_1'][split][key])} ({number(stats['table_1_paper'][split][key])})"
             for split in _COLUMNS
         ]
-        table.add_row(label, *(_text(cell) for cell in cells))
-    return table
+        made.add_row(label, *map(cell, cells))
+    return made
 
 
 def _funnel(entries: Sequence[Mapping[str, Any]]) -> Table:
-    table = _plain("Yield", "stage", "in", "kept", "yield", "people", "dropped most for")
-    for column in table.columns[1:5]:
-        column.justify = "right"
+    made = table("Yield", ["stage", "in", "kept", "yield", "people", "dropped most for"], left=["dropped most for"])
     for entry in entries:
         top = list(entry["reasons"].items())[:_REASONS]
         words = ", ".join(f"{reason} {count:,}" for reason, count in top)
-        share = "-" if entry["share"] is None else f"{entry['share']:.0%}"
-        numbers = (_number(entry["input"]), _number(entry["kept"]), share, _number(entry["people"]))
-        table.add_row(*(_text(cell) for cell in (entry["stage"], *numbers, words)))
-    return table
+        numbers = (number(entry["input"]), number(entry["kept"]), percent(entry["share"]), number(entry["people"]))
+        made.add_row(*map(cell, (entry["stage"], *numbers, words)))
+    return made
 
 
 def summary_text(stats: Mapping[str, Any]) -> str:
     """What `dvc repro` prints when it is done; `stats` is the report's JSON, and `page` where the report lies."""
     total = stats["table_1"]["total"]
-    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, legacy_windows=False)
     headline = (
         f"{total['identities']:,} people, {total['images']:,} faces, {total['speech_clips']:,} clips, "
         f"{stats['hours']:.2f} hours of voiced speech"
     )
-    console.print(_text(headline))
-    console.print(_table_1(stats))
-    console.print(_funnel(stats["funnel"]))
-    for hint in hints(stats):
-        console.print(_text(f"- {hint}"))
-    console.print(_text(f"The whole report: {stats['page']}; as JSON: `pipeline stats --json`."))
-    assert isinstance(console.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    return render(
+        [
+            cell(headline),
+            _table_1(stats),
+            _funnel(stats["funnel"]),
+            *(cell(f"- {hint}") for hint in hints(stats)),
+            cell(f"The whole report: {stats['page']}; as JSON: `pipeline stats --json`."),
+        ]
+    )

@@ -1,19 +1,21 @@
 """What people decided about pictures: read `review/decisions.jsonl`, check every line, and settle each picture.
 
-The file is an input that people append to; nothing here ever writes it.
+The file is an input of `dvc repro`; only `importer.append` adds to it.
 """
 
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from manifests.errors import DataError
+
+T = TypeVar("T")
 
 FILE = "decisions.jsonl"
 DECISIONS = ("keep", "reject", "wrong_person", "unsure")
@@ -83,6 +85,7 @@ def _are_reasons(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(reason, str) for reason in value)
 
 
+_FAULTS_SHOWN = 20
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # half characters that no file can hold
 
 _FIELDS = {  # name: (check, what is expected, required)
@@ -99,52 +102,79 @@ _FIELDS = {  # name: (check, what is expected, required)
 }
 
 
-def parse_line(line: str) -> Decision | list[str]:
-    """The decision of one line, or everything that is wrong with it."""
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return [f"not JSON: {error}"]
+def faults_of(fields: Any, names: Collection[str] = tuple(_FIELDS)) -> list[str]:
+    """Everything that is wrong with a JSON value as a line that has these fields."""
     if not isinstance(fields, dict):
         return [f"expected an object, found {type(fields).__name__}"]
-    faults = [f"unknown field {name!r}" for name in fields if name not in _FIELDS]
-    for name, (check, expected, required) in _FIELDS.items():
+    faults = [f"unknown field {name!r:.60}" for name in fields if name not in names]
+    for name in names:
+        check, expected, required = _FIELDS[name]
         if name not in fields:
             if required:
                 faults.append(f"{name} is missing; expected {expected}")
         elif not check(fields[name]):
             faults.append(f"{name} is {fields[name]!r:.60}; expected {expected}")
+    return faults
+
+
+def decision_of(fields: Any) -> Decision | list[str]:
+    """The decision that a JSON value holds, or everything that is wrong with it."""
+    return faults_of(fields) or Decision(**{**fields, "reasons": tuple(fields.get("reasons", ()))})
+
+
+def line(decision: Decision) -> str:
+    """The line of the file that holds a decision; `parse` reads it back as it was."""
+    return json.dumps({field: getattr(decision, field) for field in _FIELDS}, ensure_ascii=False)
+
+
+def parse_lines(text: str, name: str, build: Callable[[Any], T | list[str]]) -> list[T]:
+    """What `build` makes of each line's JSON value, in order; blank lines are skipped.
+
+    Raises DataError naming the broken lines of `name` at once.
+    """
+    found: list[T] = []
+    faults: list[str] = []
+    lines = text.split("\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            result = build(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            cut = "; the file ends within this line: was it cut off?" if number == len(lines) else ""
+            result = [f"not JSON: {error}{cut}"]
+        if isinstance(result, list):
+            faults.extend(f"  line {number}: {fault}" for fault in result)
+        else:
+            found.append(result)
     if faults:
-        return faults
-    return Decision(**{**fields, "reasons": tuple(fields.get("reasons", ()))})
+        raise DataError(broken(name, faults))
+    return found
+
+
+def broken(name: str, faults: Sequence[str]) -> str:
+    """The words of an error about a file with these faults: as many of them as one reads."""
+    more = [f"  and {len(faults) - _FAULTS_SHOWN} more"] if len(faults) > _FAULTS_SHOWN else []
+    shown = "\n".join([*faults[:_FAULTS_SHOWN], *more])
+    return f"{name} has {len(faults)} faults; correct or remove these:\n{shown}"
 
 
 def parse(text: str, name: str) -> list[Decision]:
-    """All decisions of a JSONL text, in order; blank lines are skipped.
+    """All decisions of a JSONL text. Raises DataError naming the broken lines of `name` at once."""
+    return parse_lines(text, name, decision_of)
 
-    Raises DataError naming every broken line of `name` at once.
-    """
-    decisions: list[Decision] = []
-    faults: list[str] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        result = parse_line(line)
-        if isinstance(result, Decision):
-            decisions.append(result)
-        else:
-            faults.extend(f"  line {number}: {fault}" for fault in result)
-    if faults:
-        raise DataError(f"{name} has {len(faults)} faults; correct or remove these lines:\n" + "\n".join(faults))
-    return decisions
+
+def read_text(path: Path) -> str:
+    """A text file that a person or their tools may have saved. Raises DataError unless it is UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
 
 
 @lru_cache(maxsize=2)
 def _read(path: Path, _stamp: tuple[int, int]) -> tuple[Decision, ...]:
-    try:
-        return tuple(parse(path.read_text(encoding="utf-8-sig"), str(path)))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
+    return tuple(parse(read_text(path), str(path)))
 
 
 def read(path: Path) -> tuple[Decision, ...]:
@@ -155,14 +185,33 @@ def read(path: Path) -> tuple[Decision, ...]:
     return _read(path, (stat.st_mtime_ns, stat.st_size))
 
 
+def last_words(decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """Reviewer -> what they said last about one picture, given their lines in file order.
+
+    Files are imported in any order, so time decides; the place in the file where either line has no time.
+    """
+    last: dict[str, Decision] = {}
+    for decision in decisions:
+        before = last.get(decision.reviewer)
+        if before is None or before.at is None or decision.at is None or time_of(before.at) <= time_of(decision.at):
+            last[decision.reviewer] = decision
+    return last
+
+
+def time_of(at: str) -> datetime:
+    """The moment a decision was made; without a time zone it is taken as UTC."""
+    time = datetime.fromisoformat(at)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
 def settle(decisions: Sequence[Decision]) -> Verdict:
     """What holds for one picture, given all decisions about it as it is now (at least one), in file order.
 
-    Only the highest round counts. There, each reviewer's last line holds, and reviewers who differ make the
+    Only the highest round counts. There, each reviewer's last word holds, and reviewers who differ make the
     picture `unsure`: another round must settle it.
     """
     top = max(decision.round for decision in decisions)
-    last = {decision.reviewer: decision for decision in decisions if decision.round == top}
+    last = last_words(decision for decision in decisions if decision.round == top)
     reviewers = ", ".join(sorted(last))
     words = {decision.decision for decision in last.values()}
     if len(words) > 1:

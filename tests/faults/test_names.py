@@ -23,7 +23,9 @@ from pipeline import identities
 from pipeline.crawl.content import look
 from pipeline.crawl.sources import from_url_list
 from pipeline.names import safe_id
-from pipeline.review import contact_sheet
+from pipeline.review.batches import Options
+from pipeline.review.export import FORMATS, Look, export
+from pipeline.review.people import Wanted
 from pipeline.run import run_stage
 from pipeline.settings import Params, Run
 from pipeline.stage import Context, Paths
@@ -120,7 +122,9 @@ def run_all(folder: Path, metadata: Path, urls: Path) -> None:
     picture_stages = (crawl_stage, landmarks.STAGE, emotion.STAGE, align.STAGE, whiten.STAGE, review.STAGE)
     for stage in (*picture_stages, voices.STAGE, manifest.STAGE, stats.STAGE):
         run_stage(stage, chosen, 1)
-    contact_sheet.export(paths.data, [], paths.data / "review_sheets", contact_sheet.Wanted(1, 7, "<b>reviewer</b>"))
+    for form in FORMATS:
+        out = paths.data / "review_batches" / form
+        export(paths.data, out, [], [], Options(batch_size=5), Wanted(1, 7), Look(form))
 
 
 def test_every_person_is_there_once_whatever_the_name(project: Path) -> None:
@@ -158,11 +162,13 @@ def test_no_text_becomes_a_place(project: Path) -> None:
 
 
 def test_no_text_becomes_markup(project: Path) -> None:
-    pages = [*(project / "reports").rglob("*.html"), *(project / "data/review_sheets").glob("*.html")]
-    assert len(pages) == 2 + len(TEXTS)
+    batches = sorted((project / "data/review_batches/html").glob("*/index.html"))
+    assert len(batches) == -(-len(TEXTS) // 5)
+    pages = [*(project / "reports").rglob("*.html"), *batches]
+    assert len(pages) == 1 + len(batches)
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        for attack in ("<script>alert", "<img src=x", "<svg onload", "<b>reviewer", "\u202e", "\x1b", ">49"):
+        for attack in ("<script>alert", "<img src=x", "<svg onload", "\u202e", "\x1b", ">49"):
             assert attack not in text, (page.name, attack)
 
 

@@ -90,7 +90,7 @@ def test_the_footer_says_what_it_was_made_from(tmp_path: Path) -> None:
     assert recorded["settings"]["val_fraction"] == 0.2
     assert set(recorded["weights"]) == {"some-net"}
     assert set(recorded["inputs"]) == {"review", "voices"}
-    assert recorded["stages"]["review"] == {"limit": 1}
+    assert recorded["stages"]["review"] == {"min_per_person": 3, "max_per_person": 7}
     assert len(recorded["code"]) == 64
 
 

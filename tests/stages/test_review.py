@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 import stages.review as stage
 from manifests.errors import DataError, UsageError
-from manifests.schema import REVIEW, WHITEN
+from manifests.schema import ALIGN, REVIEW, WHITEN
 from manifests.table import read_rows, write_table
 from manifests.validate import validate_file
-from pipeline.review import contact_sheet
-from pipeline.review.contact_sheet import Wanted, export
+from pipeline.review import page, people
+from pipeline.review.batches import Options
 from pipeline.review.decisions import DECISIONS, Verdict
+from pipeline.review.export import Look, export
+from pipeline.review.people import Wanted
 from pipeline.run import run_stage
 from pipeline.settings import Params, Run
 from pipeline.stage import Context, Drop, Paths
@@ -30,7 +32,7 @@ DEFAULT = Settings()
 @pytest.fixture(autouse=True)
 def _quality_is_sharpness(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rank by a column that a test can plant."""
-    for module in (stage, contact_sheet):
+    for module in (stage, people):
         monkeypatch.setattr(module, "quality", lambda row: row["sharpness"])
 
 
@@ -105,6 +107,25 @@ def test_a_persons_choice_comes_before_the_machines_and_rank_is_by_quality() -> 
 def test_human_mode_keeps_only_what_a_person_kept() -> None:
     results = decide(whitened(5), Settings(mode="human"), s0="keep", s1="keep", s2="keep", s3="reject")
     assert reasons(results) == ["kept", "kept", "kept", "rejected_by_reviewer", "awaiting_review"]
+
+
+def test_where_people_kept_enough_nothing_waits_for_them_any_more() -> None:
+    kept = {f"s{i}": "keep" for i in range(8)}
+    results = decide(whitened(11), Settings(mode="human"), **kept, s8="unsure", s9="reject")
+    assert reasons(results) == ["kept"] * 7 + ["not_among_best"] * 2 + ["rejected_by_reviewer", "not_among_best"]
+    six = {name: word for name, word in kept.items() if name < "s6"}
+    assert reasons(decide(whitened(8), Settings(mode="human"), **six))[6:] == ["awaiting_review"] * 2
+
+
+def test_a_known_answer_holds_whatever_was_said_of_it(tmp_path: Path) -> None:
+    rows = whitened(5)
+    write_decisions(tmp_path, rows, "keep")
+    human = Settings(mode="human")
+    before = stage.fingerprint(rows, human, context(tmp_path))
+    known = {"sample_id": rows[0]["sample_id"], "shown_sha256": rows[0]["image_sha256"], "decision": "wrong_person"}
+    (tmp_path / "review/gold.jsonl").write_text(json.dumps(known) + "\n")
+    assert reasons(process(rows, human, context(tmp_path))) == ["wrong_person"] + ["kept"] * 4
+    assert stage.fingerprint(rows, human, context(tmp_path)) != before
 
 
 def test_human_mode_without_decisions_waits_and_names_the_next_command(tmp_path: Path) -> None:
@@ -207,10 +228,11 @@ def test_through_the_runner_a_new_decision_reruns_only_its_own_shard(tmp_path: P
     assert {row["shard"] for row in kept} == {"whiten/part-0001.parquet"}
 
 
-def test_the_sheets_prepared_lines_appended_as_they_are_give_the_automatic_choice(tmp_path: Path) -> None:
+def test_what_a_batch_suggests_decided_as_it_is_gives_the_automatic_choice(tmp_path: Path) -> None:
     """Export, decide, apply: what a person is offered is what the machine would do."""
     paths = Paths(tmp_path / "data", tmp_path / "reports", tmp_path / "metrics", tmp_path / "review")
-    write_stage(paths.data, WHITEN, make_rows(WHITEN, 12, sharpness=lambda i: i / 12))
+    for table in (ALIGN, WHITEN):
+        write_stage(paths.data, table, make_rows(table, 12, sharpness=lambda i: i / 12, row_id=lambda i: f"{i:032x}"))
 
     def kept(mode: str) -> set[str]:
         limits = {"mode": mode, "min_per_person": 2, "max_per_person": 3}
@@ -218,9 +240,15 @@ def test_the_sheets_prepared_lines_appended_as_they_are_give_the_automatic_choic
         return {row["row_id"] for row in read_rows(paths.data / "review" / "part-0000.parquet", ["row_id"])}
 
     by_machine = kept("auto")
-    export(paths.data, (), tmp_path / "out", Wanted(2, 3, "ann"))
+    export(paths.data, tmp_path / "out", (), (), Options(), Wanted(2, 3), Look())
+    batch = page.read(tmp_path / "out" / "round1-batch001-reviewer" / "index.html")
+    asked = ("task_id", "sample_id", "shown_sha256")
+    lines = [
+        {name: task[name] for name in asked} | {"decision": task["suggested"], "reviewer": "ann", "round": 1}
+        for person in batch["people"]
+        for task in person["tasks"]
+    ]
     paths.review.mkdir()
-    lines = "".join(path.read_text() for path in sorted((tmp_path / "out").glob("*.jsonl")))
-    (paths.review / "decisions.jsonl").write_text(lines)
+    (paths.review / "decisions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert kept("human") == by_machine
     assert len(by_machine) == 9

@@ -13,12 +13,16 @@ import pytest
 
 from manifests.errors import DataError, Missing
 from manifests.schema import CRAWL, DROPS, FACE_SCORES, LANDMARKS, MANIFEST, REVIEW, VOICES, WHITEN
-from manifests.table import write_table
+from manifests.table import read_rows, write_table
 from pipeline.report.statistics import collect
+from pipeline.review import status
+from pipeline.review.importer import append
+from pipeline.review.people import Wanted
 from pipeline.stage import Context, Paths
 from stages import STAGES
 from stages.stats import Settings, metrics, read_stats, run, summary_text
 from tests.factories import make_rows, picture, write_stage
+from tests.pipeline.review.said import said
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&[bold red]\x1b[31m"
 
@@ -182,6 +186,28 @@ def test_decisions_that_no_longer_fit_are_counted(tmp_path: Path) -> None:
     (tmp_path / "review" / "decisions.jsonl").write_text(json.dumps(line))
     counted = collect(ready.paths.data, ready.paths.review, STAGES)["decisions"]
     assert counted == {"current": 0, "stale": 0, "unknown": 1}
+
+
+def test_the_report_says_what_review_status_says(tmp_path: Path) -> None:
+    ready = finished(tmp_path)
+    assert collect(ready.paths.data, ready.paths.review, STAGES)["review"] is None
+    rows = read_rows(ready.paths.data / "whiten/part-0000.parquet", ["sample_id", "image_sha256"])
+    decided = [
+        said(word, name, row["sample_id"], shown=row["image_sha256"])
+        for name, word in (("ann", "keep"), (HOSTILE, "reject"))
+        for row in rows[:4]
+    ]
+    append(ready.paths.review / "decisions.jsonl", decided)
+    run(Settings(), ready)
+    stats = read_stats(ready.paths.reports)
+    assert stats["review"] == json.loads(
+        json.dumps(status.read(ready.paths.data, ready.paths.review, Wanted(3, 7)).as_json())
+    )
+    assert (len(stats["review"]["conflicts"]), stats["review"]["agreement"]["pictures"]) == (4, 4)
+    text = (ready.paths.reports / "index.html").read_text()
+    assert "What people decided" in text
+    assert "4 pictures were decided by several: 0%" in text
+    assert "<script" not in text
 
 
 def test_an_empty_dataset_still_has_a_report(tmp_path: Path) -> None:
