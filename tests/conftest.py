@@ -3,6 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no defect; benchmarks/ measures speed
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
