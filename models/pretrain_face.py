@@ -34,10 +34,10 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Sized for hundreds of people and minutes on a CPU; for thousands, double width and embedding."""
+    """Sized for hundreds of people and minutes on a CPU; for thousands, double the width."""
 
     width: Size = 32  # channels of the first stage
-    embedding: Size = 256
+    embedding: Size = 1024  # fewer lose what different faces share, and voices tell of nothing else
     epochs: Positive = 16
     batch: Annotated[int, Ge(2)] = 32  # pictures; batch norm needs two
     rate: MoreThanZero = 2e-3  # at the start; it falls to zero along half a cosine
