@@ -180,7 +180,7 @@ def prove(out: Path, people: int, seeds: int) -> dict[str, Any]:
     of: dict[str, list[Path]] = {name: [] for name in SYSTEMS}
     for seed in range(seeds):
         voice = trained(out / f"{VOICE}-{seed}", manifest, VOICE, seed, [])
-        loss = [f"judge={files['a']}", f"judge_space={pretrain_face.Settings().embedding}"]
+        loss = [f"judge={files['a']}"]
         of["SF2F"].append(trained(out / f"sf2f-{seed}", manifest, SYSTEMS["SF2F"], seed, loss))
         of["voice2face"].append(
             trained(out / f"voice2face-{seed}", manifest, SYSTEMS["voice2face"], seed, [], start=voice)

@@ -43,9 +43,11 @@ def measure(experiment: Experiment, settings: Any, options: Options, plan: Plan)
     The rate is that of a large matrix product in the precision of the run, measured before on the same device.
     """
     module, device = system.load(experiment.system), options.device
-    phase = system.plan(module, settings)[0]
     corpus = data.load(_random(module.FRONT_END, module.side(settings), plan.people), device)
     judge = _judge(settings.judge, device) if system.needs_judge(settings) else None
+    if judge is not None:
+        settings = system.fitted(settings, judge.space)
+    phase = system.plan(module, settings)[0]
     perceptual = None if judge is None else Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes)
     networks = system.build(module, settings, plan.people)
     for network in networks.values():

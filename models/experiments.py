@@ -59,7 +59,6 @@ _SMALL = replace(
     contrast=10.0,
     alignment=20.0,
     judge="dlib",
-    judge_space=128,
     batch=32,
     rate=1e-3,
     iterations=600,

@@ -46,6 +46,11 @@ class Judge:
         """
         return cast(FaceNetwork, self.network).states(self.prepare(faces))
 
+    @property
+    def space(self) -> int:
+        """Numbers of an embedding."""
+        return self.embed(torch.zeros(1, 3, 64, 64)).shape[1]
+
     @torch.no_grad()
     def embed(self, faces: Tensor, at_once: int = 64) -> Tensor:
         """Unit embeddings (B, D) of faces (B, 3, S, S) in 0..1, on the judge's device; float32 even under autocast."""

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from manifests.errors import UsageError
 from manifests.settings import BelowOne, Count, NotNegative, Positive
 from models.decoders import DeconvDecoder, GluDecoder, PaperDecoder
 from models.discriminators import IdentityClassifier, IdentityDiscriminator, PatchDiscriminator, PooledDiscriminator
@@ -52,7 +51,7 @@ class Settings:
     perceptual: NotNegative = 100.0
     contrast: NotNegative = 0.0  # of generated and real faces of the batch in the judge's space (ours)
     alignment: NotNegative = 0.0  # of the contrast of voices and real faces in the judge's space (ours)
-    judge_space: Positive = 512  # numbers of the judge's embedding, for the alignment
+    judge_space: Count = 0  # numbers of that judge's embedding; 0: not known before it is loaded
     judge: str = "facenet"  # face network of the perceptual loss; a name of `models.judges` or a file
     batch: Positive = 256  # identities
     rate: NotNegative = 5e-4
@@ -74,7 +73,7 @@ def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
         "decoder": _decoder(settings),
         "fuser": AttentionFuser(settings.embedding, paper=settings.fuser_joins == "embedding"),
     }
-    if settings.alignment:
+    if settings.alignment and settings.judge_space:
         networks["alignment"] = nn.Sequential(
             nn.BatchNorm1d(settings.embedding), nn.Linear(settings.embedding, settings.judge_space)
         )
@@ -116,7 +115,7 @@ def phases(settings: Settings) -> tuple[Phase, ...]:
         tuple(f"{name}_{side}" for side in s.sides if kind != "none")
         for name, kind in (("image", s.image_discriminator), ("identity", s.identity_discriminator))
     )
-    together, low = ("encoder", "decoder", *(["alignment"] if s.alignment else [])), s.rate * 1e-3
+    together, low = ("encoder", "decoder", *(["alignment"] if s.alignment and s.judge_space else [])), s.rate * 1e-3
 
     def opponents(rate: float) -> dict[str, Optimiser]:
         return {name: Optimiser((name,), rate, s.betas) for name in (*image, *identity)}
@@ -194,9 +193,6 @@ def _weights(s: Settings) -> dict[str, float]:
 def _alignment(step: Step, embedding: Tensor, batch: Batch) -> Tensor:
     """The contrast of voices, brought to the judge's space, and the real faces there."""
     faces = step.perceptual.real(batch.face_index, max(step.settings.sides))[-1]
-    found = faces.shape[1]
-    if found != step.settings.judge_space:
-        raise UsageError(f"the judge's embedding has {found} numbers: expected --set judge_space={found}")
     with step.autocast():
         voices = step.parallel["alignment"](embedding)
     return contrast(voices, faces, batch.identity)

@@ -14,9 +14,9 @@ The loop knows nothing of GANs: it runs phases, saves state, reports.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from manifests.errors import UsageError
 from models.encoders import MIN_FRAMES
 
+T = TypeVar("T")
 Kind = Literal["paired", "windows", "unpaired"]
 Losses = dict[str, Tensor]
 # A checkpoint from outside must not ask for all memory.
@@ -100,6 +101,19 @@ class Step:
 def needs_judge(settings: Any) -> bool:
     """Whether a term of the losses looks through a frozen face network."""
     return any(getattr(settings, weight, 0.0) for weight in ("perceptual", "contrast", "alignment"))
+
+
+def fitted(settings: T, space: int) -> T:
+    """Settings whose networks fit a judge with an embedding of `space` numbers.
+
+    Raises UsageError where they were set for another.
+    """
+    if not getattr(settings, "alignment", 0.0):
+        return settings
+    asked = settings.judge_space  # type: ignore[attr-defined]
+    if asked not in (0, space):
+        raise UsageError(f"judge_space is {asked}: the judge's embedding has {space} numbers; leave it at 0")
+    return replace(settings, judge_space=space)  # type: ignore[type-var]
 
 
 def move(step: Step, name: str, loss: Tensor, go: Tensor | None = None) -> Tensor:

@@ -53,15 +53,17 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
         for left_over in out.glob(".*.tmp"):  # by a killed run; `out` is locked
             left_over.unlink()
     module = system.load(experiment.system)
-    phases = wanted(system.plan(module, settings), options.until)
     if settings.batch < _SMALLEST_PART * place.world:
         raise UsageError(
             f"batch {settings.batch} over {place.world} processes: batch norm needs {_SMALLEST_PART} or more for each"
         )
     # Whatever can be found wrong is told before the data are packed, which may take an hour.
+    judge = judges.load(settings.judge, place.device) if system.needs_judge(settings) else None
+    if judge is not None:
+        settings = system.fitted(settings, judge.space)
+    phases = wanted(system.plan(module, settings), options.until)
     with torch.device("meta"):
         expect_start(out, options.start, module, system.build(module, settings, 1))
-    judge = judges.load(settings.judge, place.device) if system.needs_judge(settings) else None
     validating = _validation_judge(module, options, judge, place.device)
     side, cache = system.side(module, settings), out.parent / "packed"
     packed = pack.pack(manifest, "train", module.FRONT_END, side, cache)

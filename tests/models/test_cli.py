@@ -88,7 +88,7 @@ def test_pretrain_voice_takes_only_speakers(manifest: Path, tmp_path: Path) -> N
 
 USAGE: dict[str, tuple[list[str], str]] = {
     "no experiment": (["--experiment", "sf3f"], "expected one of sf2f-64"),
-    "unknown key": (["--experiment", "sf2f-64", "--set", "bach=3"], "batch, betas, cosine, decoder"),
+    "unknown key": (["--experiment", "sf2f-64", "--set", "bach=3"], "batch, betas, contrast, decoder"),
     "wrong value": (["--experiment", "sf2f-64", "--set", "batch=many"], "batch"),
     "no phase": (["--experiment", "sf2f-64", "--until", "two"], "encoder-decoder, settling, fuser"),
     "no device": (["--experiment", "sf2f-64", "--device", "tpu"], "cpu"),

@@ -13,7 +13,7 @@ from manifests.errors import UsageError
 from models import judges, sf2f
 from models.experiments import find
 from models.losses import PERCEPTUAL_WEIGHTS, Perceptual
-from models.system import Batch, Step, needs_judge
+from models.system import Batch, Step, fitted, needs_judge
 from tests.models.steps import batch, built, moved, step_of, weights_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -193,7 +193,7 @@ def test_a_term_of_weight_zero_is_not_computed(weight: str, judge: Path) -> None
 
 
 def test_alignment_moves_the_encoder_and_its_own_layer(judge: Path) -> None:
-    space = judges.load(str(judge), CPU).embed(FACES[:1].float() / 255).shape[1]
+    space = judges.load(str(judge), CPU).space
     only = dict.fromkeys(("l1", "image_gan", "identity", "perceptual"), 0.0)
     settings = replace(settings_of("sf2f-64", judge), **only, alignment=1.0, judge_space=space)
     step = prepared(settings)
@@ -204,11 +204,13 @@ def test_alignment_moves_the_encoder_and_its_own_layer(judge: Path) -> None:
     assert "alignment" in sf2f.phases(settings)[0].trained and "alignment" not in sf2f.phases(settings)[2].trained
 
 
-def test_alignment_to_a_judge_of_another_size_says_how_to_set_it(judge: Path) -> None:
-    space = judges.load(str(judge), CPU).embed(FACES[:1].float() / 255).shape[1]
-    settings = replace(settings_of("sf2f-64", judge), alignment=1.0, judge_space=space + 1)
-    with pytest.raises(UsageError, match=f"--set judge_space={space}"):
-        sf2f.update(prepared(settings), batch(sf2f.BANDS, faces_of(settings)))
+def test_settings_are_fitted_to_the_judge_or_refused(judge: Path) -> None:
+    space = judges.load(str(judge), CPU).space
+    settings = replace(settings_of("sf2f-64", judge), alignment=1.0)
+    assert fitted(settings, space) == fitted(fitted(settings, space), space) == replace(settings, judge_space=space)
+    assert fitted(settings_of("sf2f-64", judge), space) == settings_of("sf2f-64", judge)  # nothing is aligned
+    with pytest.raises(UsageError, match=f"embedding has {space} numbers"):
+        fitted(replace(settings, judge_space=space + 1), space)
 
 
 def test_embedding_noise_is_drawn_from_the_steps_generator(judge: Path) -> None:
