@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import facenet, judges, sf2f
+from models.layers import UpBlock, UpConv2d
 from models.losses import PERCEPTUAL_WEIGHTS, Perceptual
 from models.system import Batch, Step
 
@@ -83,6 +84,13 @@ def plain_step(
     return {name: float(term.detach()) for name, term in terms.items()}
 
 
+def apart(both: UpConv2d) -> nn.Module:
+    """A 3 x 3 convolution of the enlarged picture, as the released code writes it."""
+    convolution = nn.Conv2d(both.in_channels, both.out_channels, 3, padding=1, bias=False)
+    convolution.weight = both.weight
+    return nn.Sequential(nn.Upsample(scale_factor=2.0, mode="nearest"), convolution)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=32)
@@ -143,8 +151,11 @@ def ours(
 
 
 def plain(networks: dict[str, nn.Module], network: facenet.FaceNet) -> Callable[[Batch], dict[str, float]]:
-    """The released order on copies of the same weights."""
+    """The released order on copies of the same weights, with the decoder's enlargements and convolutions apart."""
     own, face_network = copy.deepcopy(networks), copy.deepcopy(network)
+    for block in own["decoder"].modules():
+        if isinstance(block, UpBlock):
+            block[0] = apart(block[0])
     groups = {"generator": ("encoder", "decoder"), "image_64": ("image_64",), "identity_64": ("identity_64",)}
     optimisers: dict[str, torch.optim.Optimizer] = {
         name: torch.optim.Adam([w for n in of for w in own[n].parameters()], 5e-4) for name, of in groups.items()
