@@ -53,6 +53,7 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
         for left_over in out.glob(".*.tmp"):  # by a killed run; `out` is locked
             left_over.unlink()
     module = system.load(experiment.system)
+    wanted(system.plan(module, settings), options.until)  # a phase that does not exist is told before any missing file
     if settings.batch < _SMALLEST_PART * place.world:
         raise UsageError(
             f"batch {settings.batch} over {place.world} processes: batch norm needs {_SMALLEST_PART} or more for each"

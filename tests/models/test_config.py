@@ -22,7 +22,7 @@ def test_assignments_change_settings_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("text", ["bach=32", "batch", "=3", "", "_batch=3", "__class__=3"])
 def test_an_unknown_key_lists_the_valid_ones(text: str) -> None:
-    with pytest.raises(UsageError, match=r"expected key=value.*batch, betas, cosine, decoder.*windows"):
+    with pytest.raises(UsageError, match=r"expected key=value.*batch, betas, contrast, decoder.*windows"):
         assigned(SF2F.settings, [text], SF2F.name)
 
 

@@ -1,5 +1,7 @@
 """What the proof of learning breaks: in its control every voice belongs to a stranger's face."""
 
+import pytest
+
 from benchmarks import proof
 from manifests.table import read_rows
 from pipeline.world.manifest import Recipe, write_manifest
@@ -20,3 +22,15 @@ def test_a_shuffled_manifest_gives_every_voice_to_a_stranger_of_the_same_split(t
         assert (now["identity_id"] == row["identity_id"]) == same
         assert (now["split"], now["gender"]) == (split_of[now["identity_id"]], gender_of[now["identity_id"]])
         assert (now["shard"], now["row"]) == (row["shard"], row["row"])
+
+
+@pytest.mark.proof
+def test_small_sf2f_hears_more_than_the_gender_and_nothing_where_voices_are_strangers(tmp_path):
+    """Chance is 10 % of 100 people and 20 % of 50 of one gender; a guess that knows only the gender gets 20 and 20."""
+    report = proof.prove(tmp_path, people=1000, seeds=1)
+    found = report["judges"]["own-b"]["recall_10"]
+    for way in ("1.25 s", "5 s", "5 s, fused"):
+        assert found["SF2F"][way]["all"]["interval"][0] > 0.20
+        assert found["SF2F"][way]["same_gender"]["interval"][0] > 0.20
+        low, high = found[proof.SHUFFLED][way]["same_gender"]["interval"]
+        assert low < 0.20 < high
