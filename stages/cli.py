@@ -278,7 +278,9 @@ def check_audio(root: Path, metadata: tuple[Path, ...], utterances: tuple[Path, 
 )
 @click.option("--blind", is_flag=True, help="Show no suggestions and no scores, pictures in random order.")
 @click.option("--anonymous", is_flag=True, help="Show no names, ids and addresses.")
-@click.option("--expires", type=click.IntRange(min=1), metavar="DAYS", help="Days from today that batches may be used.")
+@click.option(
+    "--expires", type=click.IntRange(1, 36500), metavar="DAYS", help="Days from today that batches may be used."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random: the same seed, the same.")
 @click.option(
     "--files-prefix",

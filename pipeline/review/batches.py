@@ -22,7 +22,7 @@ _REVIEWER = re.compile(r"[\w .-]{1,40}")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the work is divided. Raises UsageError where reviewers cannot be told apart or named."""
+    """How the work is divided. Raises UsageError where reviewers cannot be told apart or named, or no share is one."""
 
     reviewers: tuple[str, ...] = ("reviewer",)
     batch_size: int = 1000  # pictures; nobody is split, so a batch may hold more where one person has more
@@ -37,6 +37,8 @@ class Options:
         folded = [name.casefold() for name in self.reviewers]
         if not folded or len(set(folded)) < len(folded):
             raise UsageError(f"reviewers {', '.join(self.reviewers) or 'none'}: expected different names, one or more")
+        if not 0.0 <= self.overlap <= 1.0:  # also what is no number, which passes the command line's range
+            raise UsageError(f"overlap is {self.overlap}; expected a share from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)

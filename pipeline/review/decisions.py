@@ -69,12 +69,16 @@ def _is_time(value: Any) -> bool:
     return True
 
 
+def _is_any_text(value: Any) -> bool:
+    return isinstance(value, str) and not _SURROGATE.search(value)
+
+
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and not _SURROGATE.search(value)
+    return _is_any_text(value) and bool(value.strip())
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _is_round(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_ROUNDS
 
 
 def _is_seconds(value: Any) -> bool:
@@ -82,10 +86,11 @@ def _is_seconds(value: Any) -> bool:
 
 
 def _are_reasons(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(reason, str) for reason in value)
+    return isinstance(value, list) and all(map(_is_any_text, value))
 
 
 _FAULTS_SHOWN = 20
+_MOST_ROUNDS = 999  # the next round must fit in the column of the tasks table
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # half characters that no file can hold
 
 _FIELDS = {  # name: (check, what is expected, required)
@@ -94,9 +99,9 @@ _FIELDS = {  # name: (check, what is expected, required)
     "shown_sha256": (_is_sha256, "64 hexadecimal digits", True),
     "decision": (lambda value: value in DECISIONS, f"one of {', '.join(DECISIONS)}", True),
     "reviewer": (_is_text, "the reviewer's name", True),
-    "round": (_is_whole, "a whole number from 1", True),
+    "round": (_is_round, f"a whole number from 1 to {_MOST_ROUNDS}", True),
     "reasons": (_are_reasons, "a list of texts", False),
-    "comment": (lambda value: isinstance(value, str), "a text", False),
+    "comment": (_is_any_text, "a text", False),
     "seconds": (_is_seconds, "seconds, or null", False),
     "at": (_is_time, "an ISO 8601 time, or null", False),
 }

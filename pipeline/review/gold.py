@@ -1,14 +1,16 @@
 """Pictures whose right answer is known: mixed into batches unmarked, they show how far a reviewer can be trusted."""
 
-import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from manifests.errors import DataError
-from pipeline.review.decisions import DECISIONS, Verdict
+from pipeline.review.decisions import Verdict, faults_of, parse_lines, read_text
 
 FILE = "gold.jsonl"
+_NAMES = ("sample_id", "shown_sha256", "decision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,36 +22,27 @@ class Gold:
     decision: str  # one of decisions.DECISIONS
 
 
-def _parsed(line: str) -> Gold | str:
-    """The answer of one line, or what is wrong with it."""
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return f"not JSON: {error}"
-    names = ("sample_id", "shown_sha256", "decision")
-    if not isinstance(fields, dict) or not all(isinstance(fields.get(name), str) for name in names):
-        return f"expected an object with the texts {', '.join(names)}"
-    if fields["decision"] not in DECISIONS:
-        return f"decision is {fields['decision']!r:.60}; expected one of {', '.join(DECISIONS)}"
-    return Gold(*(fields[name] for name in names))
+def _gold_of(fields: Any) -> Gold | list[str]:
+    """The answer that a JSON value holds, whatever else it says, or everything that is wrong with it."""
+    known = {name: fields[name] for name in _NAMES if name in fields} if isinstance(fields, dict) else fields
+    return faults_of(known, _NAMES) or Gold(**known)
 
 
 def read(path: Path) -> tuple[Gold, ...]:
     """The known answers of a JSON Lines file, in order; an absent file holds none.
 
-    Raises DataError naming every broken line at once.
+    Raises DataError naming every broken line at once, or where two lines answer differently.
     """
     if not path.exists():
         return ()
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
-    found = [(number, _parsed(line)) for number, line in enumerate(lines, start=1) if line.strip()]
-    faults = [f"  line {number}: {fault}" for number, fault in found if isinstance(fault, str)]
-    if faults:
-        raise DataError(f"{path} has {len(faults)} faults; correct or remove these lines:\n" + "\n".join(faults))
-    return tuple(answer for _, answer in found if isinstance(answer, Gold))
+    answers = tuple(parse_lines(read_text(path), str(path), _gold_of))
+    said: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for one in answers:
+        said[one.sample_id, one.shown_sha256].add(one.decision)
+    odd = [sample_id for (sample_id, _), words in said.items() if len(words) > 1]
+    if odd:
+        raise DataError(f"{path} has different answers about {len(odd)} pictures, such as sample {odd[0]}: leave one")
+    return answers
 
 
 def verdicts(answers: Iterable[Gold], shown: Mapping[str, str]) -> dict[str, Verdict]:

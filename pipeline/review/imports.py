@@ -26,6 +26,7 @@ class Imported:
     appended: Appended
     revised: tuple[Decision, ...]  # differ from what the same reviewer said before; the later one holds
     late: tuple[Decision, ...]  # a later round has spoken already
+    overtaken: tuple[Decision, ...]  # known already, and revised since by the same reviewer
 
 
 def import_files(paths: Sequence[Path], data: Path, review: Path) -> Imported:
@@ -52,18 +53,20 @@ def import_files(paths: Sequence[Path], data: Path, review: Path) -> Imported:
     if given and len(checked.unknown) == len(given):
         raise DataError(
             f"none of the {_counted(len(given), 'decision')} is about a picture of {data / WHITEN.name}: they belong "
-            "to another data set; nothing was imported"
+            "to another data set, or all of them were removed since; nothing was imported"
         )
     path = review / decisions.FILE
     before = decisions.read(path)
     known = {key(decision) for decision in before}
     new = [decision for decision in checked.good if key(decision) not in known]
+    again = [decision for decision in checked.good if key(decision) in known]
     return Imported(
         files,
         checked,
         append(path, checked.good),
         revised=tuple(incoming.revised(new, before)),
         late=tuple(incoming.late(new, before)),
+        overtaken=tuple(incoming.overtaken(again, before)),
     )
 
 
@@ -77,6 +80,7 @@ def report(found: Imported, paths: Sequence[Path]) -> list[str]:
         (found.checked.stale, "refused: the picture has changed since it was shown; it will be asked again"),
         (found.checked.altered, "refused: task, picture and round do not belong together (edited by hand?)"),
         (found.revised, "differ from what the same reviewer said before: the later one holds"),
+        (found.overtaken, "known already, and revised since by the same reviewer: the revision holds"),
         (found.late, "came after a later round had spoken: they count for agreement only"),
     )
     return lines + [f"{len(those):,} {words}: {_examples(those)}" for those, words in kinds if those]

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.review.decisions import Decision
+from pipeline.review.decisions import Decision, last_words
 from pipeline.review.tasks import task_id
 
 
@@ -60,6 +60,15 @@ def revised(new: Iterable[Decision], before: Iterable[Decision]) -> list[Decisio
     for decision in before:
         said[decision.task_id, decision.reviewer].add(decision.decision)
     return [one for one in new if said[one.task_id, one.reviewer] - {one.decision}]
+
+
+def overtaken(again: Iterable[Decision], before: Iterable[Decision]) -> list[Decision]:
+    """The decisions known already after which the same reviewer said otherwise: giving them again changes nothing."""
+    lines: dict[tuple[str, str], list[Decision]] = defaultdict(list)
+    for decision in before:
+        lines[decision.task_id, decision.reviewer].append(decision)
+    last = {key: last_words(said)[key[1]] for key, said in lines.items()}
+    return [one for one in again if last[one.task_id, one.reviewer].decision != one.decision]
 
 
 def late(new: Iterable[Decision], before: Iterable[Decision]) -> list[Decision]:

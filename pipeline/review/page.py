@@ -63,10 +63,13 @@ def page(batch: Mapping[str, Any], served: bool = False) -> str:
 
 def read(path: Path) -> dict[str, Any]:
     """The batch inside a page that `page` made. Raises DataError where the file holds none."""
-    found = _BATCH.search(path.read_text(encoding="utf-8"))
-    if found is None:
-        raise DataError(f"{path} holds no batch; expected the index.html of `pipeline review-export`")
-    batch: dict[str, Any] = json.loads(found[1])
+    try:
+        found = _BATCH.search(path.read_text(encoding="utf-8"))
+        batch = json.loads(found[1]) if found else None
+    except (ValueError, RecursionError):
+        batch = None
+    if not isinstance(batch, dict):
+        raise DataError(f"{path} holds no whole batch; expected the index.html of `pipeline review-export`")
     if batch.get("schema") != SCHEMA:
         raise DataError(f"{path} holds a batch of schema {batch.get('schema')!r}; expected {SCHEMA}: export it again")
     return batch

@@ -32,15 +32,30 @@ class Given:
 
 def merge(batches: Iterable[Mapping[str, Any]]) -> list[Entry]:
     """The people of exported batches, in order; who is in several of them is one entry that wants several reviewers."""
-    found: dict[frozenset[str], Entry] = {}
+    found: list[Entry] = []
+    place_of: dict[str, int] = {}  # task id -> entry
     for batch in batches:
         for person in batch["people"]:
             tasks = frozenset(task["task_id"] for task in person["tasks"])
-            known = found.get(tasks)
-            reviewers = frozenset({batch["reviewer"]}) | (known.reviewers if known else frozenset())
-            shown = known.person if known else {**person, "round": batch["round"]}
-            found[tasks] = Entry(shown, tasks, known.wanted + 1 if known else 1, reviewers)
-    return list(found.values())
+            entry = Entry({**person, "round": batch["round"]}, tasks, 1, frozenset({batch["reviewer"]}))
+            place = min((place_of[task] for task in tasks if task in place_of), default=len(found))
+            if place < len(found):
+                found[place] = _joined(found[place], entry)
+            else:
+                found.append(entry)
+            place_of |= dict.fromkeys(tasks, place)
+    return found
+
+
+def _joined(one: Entry, other: Entry) -> Entry:
+    """One entry for the same person in two batches, which may hold different pictures of known answer."""
+    more = [task for task in other.person["tasks"] if task["task_id"] not in one.tasks]
+    person = one.person
+    if more:  # among the others, so that their place does not give them away; a blind batch has no order of merit
+        tasks = [*person["tasks"], *more]
+        tasks.sort(key=lambda task: (-(task["quality"] or 0.0), task["sample_id"]))
+        person = {**person, "tasks": tasks}
+    return Entry(person, one.tasks | other.tasks, one.wanted + other.wanted, one.reviewers | other.reviewers)
 
 
 class Queue:

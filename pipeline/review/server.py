@@ -7,6 +7,7 @@ machine (DNS rebinding) or whose Origin is another page (forgery) is refused; no
 import contextlib
 import hmac
 import json
+import logging
 import re
 import secrets
 import socket
@@ -34,9 +35,11 @@ from pipeline.review.decisions import Decision
 from pipeline.review.queue import Queue, merge
 
 HOST = "127.0.0.1"
+_LOG = logging.getLogger("uvicorn.error")  # what reaches the terminal of whoever serves
 _OWN_HOST = re.compile(r"(?:127\.0\.0\.1|localhost)(?::[0-9]{1,5})?")  # any port: it may come through a tunnel
 _MAX_BODY = 2**20  # bytes; 200 decisions are a tenth of that
 _SAME = ("dataset", "blind", "least", "most", "reasons")  # what batches of one export have in common
+_WITHDRAWN = ("withdrawn",)  # reasons of a decision that the page took back: nothing is decided there (server.js)
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",  # beside the page's own; a meta element cannot say this one
@@ -70,11 +73,10 @@ class Desk:
         """The page with the people that a reviewer holds or has begun."""
         with self.lock:
             mine = self.queue.of(reviewer)
-            said = [
-                asdict(self.said[reviewer, task]) for e in mine for task in e.tasks if (reviewer, task) in self.said
-            ]
+            said = [self.said[reviewer, task] for e in mine for task in e.tasks if (reviewer, task) in self.said]
         people = [entry.person for entry in mine]
-        return page.page({**self.common, "reviewer": reviewer, "people": people, "decided": said}, served=True)
+        decided = [asdict(decision) for decision in said if decision.reasons != _WITHDRAWN]
+        return page.page({**self.common, "reviewer": reviewer, "people": people, "decided": decided}, served=True)
 
     def take(self, reviewer: str) -> dict[str, Any]:
         """One more person for a reviewer."""
@@ -83,10 +85,17 @@ class Desk:
         return {"person": given.entry.person if given.entry else None, "left": given.left, "lent": given.lent}
 
     def save(self, reviewer: str, lines: Sequence[Any]) -> dict[str, Any]:
-        """Write a reviewer's lines, all or none, and renew what they hold. Raises HTTPException where one is wrong."""
+        """Write a reviewer's lines, all or none, and renew what they hold.
+
+        Raises HTTPException where one is wrong, or the file cannot take them.
+        """
         made = [self._checked(reviewer, line) for line in lines]
         with self.lock:
-            importer.append(self.file, made)
+            try:
+                importer.append(self.file, made)
+            except (DataError, OSError) as error:
+                _LOG.error("%s", error)
+                raise HTTPException(503, f"The decisions could not be written ({error}).") from error
             self.said |= {(reviewer, decision.task_id): decision for decision in made}
             self.queue.decided(reviewer, [decision.task_id for decision in made])
             lost = self.queue.renew(reviewer, self.clock())
@@ -112,7 +121,7 @@ def open_desk(folder: Path, file: Path) -> Desk:
     """
     pages = sorted(folder.glob("index.html")) or sorted(folder.glob("*/index.html"))
     if not pages:
-        raise Missing(f"no batch in {folder}: run `pipeline review-export`")
+        raise Missing(f"no page of a batch in {folder}: run `pipeline review-export` (format html)")
     batches = [page.read(path) for path in pages]
     first = batches[0]
     for path, batch in zip(pages, batches, strict=True):

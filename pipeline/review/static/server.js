@@ -10,7 +10,7 @@ class Server {
   constructor(state, store, told) {
     Object.assign(this, {state, store, told, timer: 0, away: false, busy: false, left: null});
     // Whole lines, not names of tasks: their person may be somebody else's by the time they can be sent.
-    this.unsent = new Map((store.read("unsent", JSON.parse) || []).map((line) => [line.task_id, line]));
+    this.unsent = new Map([store.read("unsent", JSON.parse)].flat().filter(Boolean).map((line) => [line.task_id, line]));
     setInterval(() => { if (!document.hidden) this.send(); }, RENEW_EVERY);
     if (this.unsent.size) this.later(0);
   }

@@ -14,9 +14,11 @@ function packed({label, changes}) {
   return JSON.stringify([label, ...groups.values()]);
 }
 
+// Throws where the text is no step.
 function unpacked(text) {
   const [label, ...groups] = JSON.parse(text);
   const changes = groups.flatMap(([record, ...ids]) => {
+    if (record && !(Array.isArray(record[1]) && typeof record[2] === "string")) throw new TypeError("no record");
     const after = record && {decision: record[0], reasons: record[1], comment: record[2], seconds: record[3], at: record[4]};
     return ids.map((id) => [id, after]);
   });
@@ -71,8 +73,8 @@ class Store {
 
   // Replays what was saved into a fresh state; returns the view it was left at, or null.
   load(state) {
-    const head = this.read("head", JSON.parse);
-    if (!head || head.format !== FORMAT) return null;
+    const head = this.read("head", JSON.parse) || this.rebuiltHead();
+    if (head.format !== FORMAT) return null;
     this.length = head.steps;
     let ahead = 0; // steps that were undone and can be done again
     for (let n = 0; n < head.steps; n += 1) {
@@ -85,6 +87,13 @@ class Store {
     for (let n = 0; n < ahead; n += 1) state.undo();
     if (state.steps.length !== head.steps) this.save(state, {person: head.person}, 0);
     return head;
+  }
+
+  // Where the head cannot be read, the steps that follow one another still tell what was decided.
+  rebuiltHead() {
+    let steps = 0;
+    while (this.get(`step/${steps}`) !== null) steps += 1;
+    return steps ? {format: FORMAT, done: steps, steps} : {};
   }
 
   // A saved entry, or null where there is none or it cannot be read.

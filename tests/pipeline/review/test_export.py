@@ -290,6 +290,8 @@ def test_the_command_says_what_it_wrote_and_where(tmp_path: Path) -> None:
         (["--gold", "3"], 2, "gold.jsonl"),
         (["--format", "pdf"], 2, "pdf"),
         (["--overlap", "1.5"], 2, "1.5"),
+        (["--overlap", "nan"], 2, "overlap is nan"),
+        (["--expires", "9999999"], 2, "9999999"),
         (["--batch-size", "0"], 2, "0"),
     ],
 )

@@ -271,6 +271,33 @@ def test_full_storage_is_noticed_at_the_key_that_hit_it(browser: Any, tmp_path: 
         assert len(decisions(screen)) == 1
 
 
+@pytest.mark.parametrize(
+    ("entry", "damage", "left"),
+    [
+        ("head", "null", ["keep", "reject", "keep", ""]),
+        ("head", "{", ["keep", "reject", "keep", ""]),
+        ("step/1", '["cut', ["keep", "", "keep", ""]),
+        ("step/1", '["x", [["keep"], "TASK"]]', ["keep", "", "keep", ""]),
+        ("step/1", '["x", [5, "TASK"]]', ["keep", "", "keep", ""]),
+    ],
+)
+def test_a_damaged_entry_of_the_storage_takes_nothing_else_with_it(
+    entry: str, damage: str, left: list[str], browser: Any, tmp_path: Path
+) -> None:
+    data = batch(1, 4)
+    damage = damage.replace("TASK", data["people"][0]["tasks"][1]["task_id"])
+    with opened(browser, write(tmp_path, data)) as screen:
+        press(screen, "krk")
+        screen.evaluate(
+            "([end, text]) => localStorage.setItem(Object.keys(localStorage).find((key) => key.endsWith(end)), text)",
+            [f"/{entry}", damage],
+        )
+        screen.reload()
+        assert decided(screen) == left
+        press(screen, "u")
+        assert decided(screen)[left.index("")] == "unsure"
+
+
 def test_two_windows_of_a_batch_follow_one_another(browser: Any, tmp_path: Path) -> None:
     address = write(tmp_path, batch(1, 3))
     with opened(browser, address) as screen:
@@ -450,9 +477,18 @@ def test_a_page_gives_its_batch_back(tmp_path: Path) -> None:
 
 
 def test_what_is_no_batch_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "index.html").write_text("<p>hello</p>")
-    with pytest.raises(DataError, match="holds no batch"):
-        read(tmp_path / "index.html")
+    whole = write(tmp_path / "whole", batch(1, 2)).read_bytes()
+    edited = (
+        b"<p>hello</p>",
+        whole[: whole.index(b'id="batch">') + 50],
+        whole.replace(b'id="batch">{', b'id="batch">{{'),
+        whole.replace(b'id="batch">{', b'id="batch">[]</script>{'),
+        b"\xff" + whole,
+    )
+    for data in edited:
+        (tmp_path / "index.html").write_bytes(data)
+        with pytest.raises(DataError, match="holds no whole batch"):
+            read(tmp_path / "index.html")
     with pytest.raises(DataError, match="schema 2"):
         read(write(tmp_path / "later", batch(schema=2)))
 

@@ -30,6 +30,25 @@ def test_somebody_in_two_batches_wants_two_reviewers() -> None:
     assert merged[0].person["round"] == 1
 
 
+def test_known_answers_mixed_into_one_batch_only_do_not_make_two_of_somebody() -> None:
+    def batch(reviewer: str, *tasks: tuple[str, float | None]) -> dict[str, Any]:
+        listed = [{"task_id": name, "sample_id": name, "quality": quality} for name, quality in tasks]
+        return {"reviewer": reviewer, "round": 1, "people": [{"identity": "p", "tasks": listed}]}
+
+    anna, ben = (
+        batch("anna", ("a", 0.9), ("known", 0.5), ("b", 0.1)),
+        batch("ben", ("a", 0.9), ("other", 0.7), ("b", 0.1)),
+    )
+    (merged,) = merge([anna, ben])
+    assert (merged.wanted, sorted(merged.reviewers)) == (2, ["anna", "ben"])
+    assert [task["task_id"] for task in merged.person["tasks"]] == ["a", "other", "known", "b"]
+    queue = Queue([merged])
+    queue.decided("anna", merged.tasks)
+    assert queue.take("ben", 0).entry == merged
+    (blind,) = merge([batch("anna", ("z", None)), batch("ben", ("a", None), ("z", None))])
+    assert [task["task_id"] for task in blind.person["tasks"]] == ["a", "z"]
+
+
 def test_a_reviewer_gets_their_own_people_first_then_those_of_others() -> None:
     queue = Queue([entry(0, meant="ben"), entry(1), entry(2)])
     assert [name(queue.take("anna", 0)) for _ in range(4)] == ["1", "2", "0", None]

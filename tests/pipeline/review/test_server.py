@@ -1,5 +1,6 @@
 """review-serve: who may ask, what is refused, and reviewers at work in real browsers."""
 
+import errno
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ import uvicorn
 from click.testing import CliRunner
 
 from manifests.errors import DataError, Missing
-from pipeline.review import server
+from pipeline.review import importer, server
 from pipeline.review.decisions import read
 from pipeline.review.server import Desk, app, open_desk
 from stages.cli import main
@@ -279,6 +280,38 @@ def test_another_browser_goes_on_where_the_first_one_was(browser: Any, served: S
         assert screen.locator("#name").inner_text() == name
         assert decided(screen)[0] == "keep"
     assert next((one.decision, one.reasons) for one in read(file)) == ("keep", ())
+
+
+def test_what_was_taken_back_comes_back_undecided(browser: Any, served: Served, file: Path) -> None:
+    address, _ = served
+    with opened(browser, f"{address}/?token={TOKENS['anna']}") as screen:
+        screen.locator(".card").first.wait_for()
+        press(screen, "kw")
+        until(lambda: file.exists() and len(read(file)) == 2)
+        press(screen, "z")
+        until(lambda: len(read(file)) == 3)
+        screen.reload()
+        screen.locator(".card").first.wait_for()
+        assert decided(screen) == ["keep", "", ""]
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(
+    browser: Any, served: Served, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+
+    address, _ = served
+    with opened(browser, f"{address}/?token={TOKENS['anna']}") as screen:
+        screen.locator(".card").first.wait_for()
+        with monkeypatch.context() as changed:
+            changed.setattr(importer, "append", full)
+            press(screen, "k")
+            screen.locator("#alerts", has_text="No space left on device").wait_for()
+            assert not file.exists()
+        until(file.exists)
+        screen.locator("#alerts p").wait_for(state="detached")
+    assert [one.decision for one in read(file)] == ["keep"]
 
 
 def test_who_loses_somebody_to_another_is_told(browser: Any, folder: Path, file: Path) -> None:
