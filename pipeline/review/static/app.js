@@ -137,7 +137,8 @@ class App {
     const share = this.watch.take() / wanted.length;
     const changes = wanted.map(([place, fields]) => {
       const before = this.state.record(this.tasks[place]);
-      return [this.tasks[place].task_id, {...before, ...fields, seconds: before.seconds + share, at}];
+      const seconds = Math.round((before.seconds + share) * 100) / 100; // here, so that what is saved is what is shown
+      return [this.tasks[place].task_id, {...before, ...fields, seconds, at}];
     });
     this.state.change(`${label}, ${called(this.person)}`, changes, amend);
     this.follow(changes, this.store.save(this.state, this.view()));

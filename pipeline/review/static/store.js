@@ -7,7 +7,7 @@ const ALL_BATCHES = "hqvox-review/"; // prefix of what does not belong to one ba
 function packed({label, changes}) {
   const groups = new Map();
   for (const [id, , after] of changes) {
-    const record = after && [after.decision, after.reasons, after.comment, Math.round(after.seconds * 100) / 100, after.at];
+    const record = after && [after.decision, after.reasons, after.comment, after.seconds, after.at];
     const text = JSON.stringify(record);
     groups.set(text, [...(groups.get(text) || [record]), id]);
   }
