@@ -65,13 +65,10 @@ class Perceptual:
             per_face = sum(t.nbytes for side in sides for t in self._real(torch.zeros(1, dtype=torch.long), side))
         self._kept = {side: self._all(side) for side in sides} if per_face * len(faces) <= budget else {}
 
-    def __call__(self, generated: Tensor, face_index: Tensor) -> tuple[Tensor, Tensor]:
-        """The distance, and the generated faces' embeddings (B, D).
-
-        `generated` is (B, 3, S, S) in 0..1; `face_index` says which real face each is compared with.
-        """
+    def __call__(self, generated: Tensor, wanted: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The distance of faces (B, 3, S, S) in 0..1 from the states of `real` faces, and their embeddings (B, D)."""
         found = self.judge.states(generated)
-        return feature_distance(found, self.real(face_index, generated.shape[-1])), found[-1]
+        return feature_distance(found, wanted), found[-1]
 
     def real(self, face_index: Tensor, side: int) -> list[Tensor]:
         """The states of real faces, shallow to deep; the last is the embedding (B, D)."""

@@ -5,7 +5,7 @@ attention fuser over windows of more speech, with encoder and decoder frozen. Im
 ImageNet mean and deviation, and the decoder's output is linear in that space.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -157,10 +157,13 @@ def update(step: Step, batch: Batch) -> Losses:
         images = dict(zip(s.sides, step.parallel["decoder"](embedding), strict=True))
     opponents = [network for name, network in step.networks.items() if name.startswith(("image_", "identity_"))]
     with frozen(*opponents), step.autocast():
-        terms = [_generator_terms(step, images[side], real[side], batch, side) for side in s.sides]
+        states = {side: step.perceptual.real(batch.face_index, side) if step.perceptual else [] for side in s.sides}
+        terms = [_generator_terms(step, images[side], real[side], states[side], batch) for side in s.sides]
     losses = {name: torch.stack([term[name] for term in terms]).sum() for name in terms[0]}
     if s.alignment:
-        losses["alignment"] = _alignment(step, embedding, batch)
+        with step.autocast():
+            voices = step.parallel["alignment"](embedding)
+        losses["alignment"] = contrast(voices, states[max(s.sides)][-1], batch.identity)
     losses["generator"] = torch.stack([weight * losses[name] for name, weight in _weights(s).items()]).sum()
     go = move(step, "generator", losses["generator"])
     for side in s.sides:
@@ -190,16 +193,9 @@ def _weights(s: Settings) -> dict[str, float]:
     return {name: weight for name, weight in given.items() if weight}
 
 
-def _alignment(step: Step, embedding: Tensor, batch: Batch) -> Tensor:
-    """The contrast of voices, brought to the judge's space, and the real faces there."""
-    faces = step.perceptual.real(batch.face_index, max(step.settings.sides))[-1]
-    with step.autocast():
-        voices = step.parallel["alignment"](embedding)
-    return contrast(voices, faces, batch.identity)
-
-
-def _generator_terms(step: Step, fake: Tensor, real: Tensor, batch: Batch, side: int) -> Losses:
-    wanted = _weights(step.settings)
+def _generator_terms(step: Step, fake: Tensor, real: Tensor, states: Sequence[Tensor], batch: Batch) -> Losses:
+    """The terms of one side; `states` are those of the loss judge on the real faces."""
+    wanted, side = _weights(step.settings), fake.shape[-1]
     terms: Losses = {}
     if "l1" in wanted:
         terms["l1"] = l1(fake, real)
@@ -211,11 +207,11 @@ def _generator_terms(step: Step, fake: Tensor, real: Tensor, batch: Batch, side:
         if called is not None:
             terms["identity_gan"] = called_real(called)
     if "perceptual" in wanted or "contrast" in wanted:
-        distance, embedding = step.perceptual(shown(fake), batch.face_index)
+        distance, embedding = step.perceptual(shown(fake), states)
         if "perceptual" in wanted:
             terms["perceptual"] = distance
         if "contrast" in wanted:
-            terms["contrast"] = contrast(embedding, step.perceptual.real(batch.face_index, side)[-1], batch.identity)
+            terms["contrast"] = contrast(embedding, states[-1], batch.identity)
     return terms
 
 

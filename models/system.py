@@ -4,7 +4,7 @@ A system is a module (`sf2f`, `voice2face`, …) with a frozen dataclass `Settin
 
     build(settings, n_identities) -> dict[str, nn.Module]   every network that a checkpoint holds, by name
     phases(settings) -> tuple[Phase, ...]                   what is trained on what, in order
-    side(settings) -> int                                   pixels of the real faces it is shown
+    side(settings) -> int                                   pixels of the real faces it is shown, 0: none
     update(step, batch) -> dict[str, Tensor]                one iteration: moves the weights, returns the losses
     faces(networks, settings, batch) -> Tensor              generated faces, (B, 3, S, S) in 0..1
 
@@ -172,11 +172,6 @@ def build(system: System, settings: Any, n_identities: int) -> dict[str, nn.Modu
     except (ValueError, IndexError, TypeError, RuntimeError) as error:  # of torch's layers: sizes below 1, or too large
         told = str(error).partition("\n")[0][:200]
         raise UsageError(f"these settings make no network ({told}): see sides, channels and widths") from error
-
-
-def side(system: System, settings: Any) -> int:
-    """Pixels of the real faces that a system is shown; 0 for one that makes no faces, and so needs none."""
-    return system.side(settings) if system.GENERATES else 0
 
 
 def plan(system: System, settings: Any) -> tuple[Phase, ...]:

@@ -66,7 +66,7 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
     with torch.device("meta"):
         expect_start(out, options.start, module, system.build(module, settings, 1))
     validating = _validation_judge(module, options, judge, place.device)
-    side, cache = system.side(module, settings), out.parent / "packed"
+    side, cache = module.side(settings), out.parent / "packed"
     packed = pack.pack(manifest, "train", module.FRONT_END, side, cache)
     with memory.enough(f"before the first iteration on {place.device}", memory.to_prepare(options.kept_bytes), out):
         corpus = data.load(packed, place.device)
@@ -105,7 +105,7 @@ def _validation(manifest: Path, run: Run, judge: Judge | None) -> Validation | N
     """What the best checkpoints are chosen by; None where validation is off, or there are no faces to look at."""
     if not run.options.validate_every or not run.module.GENERATES:
         return None
-    side, cache = system.side(run.module, run.settings), run.out.parent / "packed"
+    side, cache = run.module.side(run.settings), run.out.parent / "packed"
     try:
         packed = pack.pack(manifest, "val", run.module.FRONT_END, side, cache)
     except DataError as error:

@@ -24,6 +24,11 @@ def number(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 
 
+def counted(count: int, what: str) -> str:
+    """A count and its noun, in the plural but for one."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def percent(share: float | None) -> str:
     """A share in whole per cent, a dash where there is none."""
     return "-" if share is None else f"{share:.0%}"

@@ -232,6 +232,7 @@ def check_audio(root: Path, metadata: tuple[Path, ...], utterances: tuple[Path, 
     from pipeline import check_audio as audio
     from pipeline.identities import load
     from pipeline.recordings import empty_folders, find
+    from pipeline.terminal import counted
 
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in utterances]
     listed = {name for text in texts for name in audio.read_utterances(text)}
@@ -239,8 +240,8 @@ def check_audio(root: Path, metadata: tuple[Path, ...], utterances: tuple[Path, 
     click.echo(audio.table(check))
     if not check.complete:
         raise DataError(
-            f"{_counted(len(check.missing_speakers), 'speaker')} and "
-            f"{_counted(len(check.missing_utterances), 'utterance')} missing in {root}"
+            f"{counted(len(check.missing_speakers), 'speaker')} and "
+            f"{counted(len(check.missing_utterances), 'utterance')} missing in {root}"
         )
 
 
@@ -342,17 +343,19 @@ def review_export(
 
 
 def _print_batches(written: "Exported", folder: Path) -> None:
+    from pipeline.terminal import counted
+
     for batch in written.batches:
-        pictures = _counted(sum(len(person.tasks) for person in batch.people), "picture")
+        pictures = counted(sum(len(person.tasks) for person in batch.people), "picture")
         people = "1 person" if len(batch.people) == 1 else f"{len(batch.people):,} people"
         click.echo(f"{folder / batch.name}: {pictures} of {people}")
     if written.deleted:
-        click.echo(f"{_counted(written.deleted, 'file')} of an earlier export deleted")
+        click.echo(f"{counted(written.deleted, 'file')} of an earlier export deleted")
     if not written.batches:
         click.echo("nothing waits for a decision")
         return
     click.echo(
-        f"{_counted(written.pictures, 'picture')} in {len(written.batches):,} batch"
+        f"{counted(written.pictures, 'picture')} in {len(written.batches):,} batch"
         f"{'' if len(written.batches) == 1 else 'es'}, {written.asked - written.pictures:,} seen by two reviewers, "
         f"{written.gold:,} with a known answer"
     )
@@ -372,13 +375,14 @@ def review_import(files: tuple[Path, ...], params_file: Path) -> None:
     from manifests.errors import DataError
     from pipeline import settings
     from pipeline.review import imports
+    from pipeline.terminal import counted
 
     paths = settings.load(params_file, STAGES).paths
     found = imports.import_files(files, paths.data, paths.review)
     for line in imports.report(found, files):
         click.echo(line)
     if found.checked.refused:
-        raise DataError(f"{_counted(found.checked.refused, 'decision')} refused, see above; all others are in")
+        raise DataError(f"{counted(found.checked.refused, 'decision')} refused, see above; all others are in")
 
 
 @main.command("review-status")
@@ -552,17 +556,14 @@ def validate(files: tuple[Path, ...]) -> None:
     from manifests.errors import DataError
     from manifests.validate import validate_file
     from pipeline.names import clean
+    from pipeline.terminal import counted
 
     faults = [fault for file in files for fault in validate_file(file)]
     for fault in faults:
         click.echo(clean(str(fault)))
     if faults:
-        raise DataError(f"{_counted(len(faults), 'fault')} in {_counted(len(files), 'file')}")
-    click.echo(f"{_counted(len(files), 'file')} valid")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+        raise DataError(f"{counted(len(faults), 'fault')} in {counted(len(files), 'file')}")
+    click.echo(f"{counted(len(files), 'file')} valid")
 
 
 @main.command()

@@ -13,6 +13,7 @@ from pipeline.review.decisions import Decision
 from pipeline.review.importer import Appended, append, key
 from pipeline.review.incoming import Checked
 from pipeline.review.readers import Found
+from pipeline.terminal import counted
 
 _EXAMPLES = 3  # named of each kind
 
@@ -39,7 +40,7 @@ def import_files(paths: Sequence[Path], data: Path, review: Path) -> Imported:
     odd = incoming.contradictions([found.decisions for found in files])
     if odd:
         raise DataError(
-            f"the files disagree about {_counted(len(odd), 'task')} of the same reviewer, such as "
+            f"the files disagree about {counted(len(odd), 'task')} of the same reviewer, such as "
             f"{', '.join(map(clean, odd[:_EXAMPLES]))}, and no time says which is later; nothing was imported: give "
             "only the file that is right"
         )
@@ -52,7 +53,7 @@ def import_files(paths: Sequence[Path], data: Path, review: Path) -> Imported:
     checked = incoming.check(given, shown)
     if given and len(checked.unknown) == len(given):
         raise DataError(
-            f"none of the {_counted(len(given), 'decision')} is about a picture of {data / WHITEN.name}: they belong "
+            f"none of the {counted(len(given), 'decision')} is about a picture of {data / WHITEN.name}: they belong "
             "to another data set, or all of them were removed since; nothing was imported"
         )
     path = review / decisions.FILE
@@ -74,7 +75,7 @@ def report(found: Imported, paths: Sequence[Path]) -> list[str]:
     """What became of every decision, in sentences."""
     lines = [f"{clean(str(path))}: {_contents(file)}" for path, file in zip(paths, found.files, strict=True)]
     new, duplicates = found.appended.new, found.appended.duplicates
-    lines.append(f"{_counted(new, 'decision')} added, {duplicates:,} known already.")
+    lines.append(f"{counted(new, 'decision')} added, {duplicates:,} known already.")
     kinds = (
         (found.checked.unknown, "refused: about pictures that are not here (another data set, or removed since)"),
         (found.checked.stale, "refused: the picture has changed since it was shown; it will be asked again"),
@@ -87,7 +88,7 @@ def report(found: Imported, paths: Sequence[Path]) -> list[str]:
 
 
 def _contents(file: Found) -> str:
-    parts = [f"{file.form}, {_counted(len(file.decisions), 'decision')}"]
+    parts = [f"{file.form}, {counted(len(file.decisions), 'decision')}"]
     if file.undecided:
         parts.append(f"{file.undecided:,} left open")
     if file.cancelled:
@@ -98,7 +99,3 @@ def _contents(file: Found) -> str:
 def _examples(those: Sequence[Decision]) -> str:
     named = [f"task {one.task_id} (sample {one.sample_id}, {one.reviewer})" for one in those[:_EXAMPLES]]
     return clean(", ".join([*named, *(["..."] if len(those) > _EXAMPLES else [])]))
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -79,7 +79,7 @@ def test_real_states_kept_or_not_give_the_same_loss_and_gradient(network: Judge,
         gradients = []
         for perceptual in (kept, not_kept):
             generated = torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(1)).requires_grad_()
-            loss, _ = perceptual(generated, index)
+            loss, _ = perceptual(generated, perceptual.real(index, side))
             loss.backward()  # type: ignore[no-untyped-call]
             assert generated.grad is not None
             gradients.append((loss.detach(), generated.grad))
@@ -95,15 +95,17 @@ def test_a_face_against_itself_has_no_perceptual_loss(network: Judge, drawn: tor
     faces = torch.randint(256, (4, 3, 64, 64), generator=drawn, dtype=torch.uint8)
     perceptual = Perceptual(network, faces, (64,), 1 << 30)
     index = torch.tensor([2, 1])
-    assert float(perceptual(faces[index].float() / 255, index)[0]) < 1e-6
-    assert float(perceptual(faces[index.flip(0)].float() / 255, index)[0]) > 1e-3
+    assert float(perceptual(faces[index].float() / 255, perceptual.real(index, 64))[0]) < 1e-6
+    assert float(perceptual(faces[index.flip(0)].float() / 255, perceptual.real(index, 64))[0]) > 1e-3
 
 
 def test_the_gradient_reaches_the_generated_face_alone(network: Judge, drawn: torch.Generator) -> None:
     faces = torch.randint(256, (4, 3, 64, 64), generator=drawn, dtype=torch.uint8)
     for budget in (0, 1 << 30):
         generated = torch.rand(2, 3, 64, 64, generator=drawn).requires_grad_()
-        Perceptual(network, faces, (64,), budget)(generated, torch.tensor([0, 3]))[0].backward()  # type: ignore[no-untyped-call]
+        perceptual = Perceptual(network, faces, (64,), budget)
+        loss, _ = perceptual(generated, perceptual.real(torch.tensor([0, 3]), 64))
+        loss.backward()  # type: ignore[no-untyped-call]
         assert generated.grad is not None and generated.grad.abs().sum() > 0
         assert all(weight.grad is None and not weight.requires_grad for weight in network.network.parameters())
 
