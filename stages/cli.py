@@ -100,6 +100,50 @@ def _print_summary(reports: Path) -> None:
 
 
 @main.command()
+@_params
+@click.option("--source", type=click.Choice(_SOURCES), help="Where addresses come from; default: as the settings say.")
+@click.option("--list", "listed", type=click.Path(path_type=Path), help="The URL list, or the folder of the source.")
+@click.option("--per-identity", type=click.IntRange(min=1), help="Pictures of one person at most.")
+@click.option("--contact", help="Web page or mail address for the User-Agent.")
+@click.option("--dry-run", is_flag=True, help="Print the plan: requests to each host, time at the polite rate, disk.")
+@click.option("--retry", multiple=True, type=click.Choice(_OUTCOMES), help="Ask again where this came out.")
+@click.option("--host", help="With --retry or --refresh: only at this host and its subdomains.")
+@click.option("--refresh", is_flag=True, help="Ask whether kept pictures have changed, and count how.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that write shards; default: one per core.")
+@exit_codes
+def crawl(
+    params_file: Path,
+    source: str | None,
+    listed: Path | None,
+    per_identity: int | None,
+    contact: str | None,
+    dry_run: bool,
+    retry: tuple[str, ...],
+    host: str | None,
+    refresh: bool,
+    workers: int | None,
+) -> None:
+    """Crawl, or plan a crawl, or ask again for what failed or may have changed.
+
+    The options replace settings of the file for this run; `pipeline run crawl` is the same without them.
+    """
+    if host and not retry and not refresh:
+        raise UsageError("--host says where to ask again: give --retry or --refresh with it")
+    from pipeline import engine, settings
+
+    engine.pin_threads()
+    params = settings.load(params_file, STAGES)
+    from stages import crawl_command
+
+    section = crawl_command.overridden(params.section("crawl"), source, listed, per_identity, contact)
+    params.stages["crawl"] = section
+    if dry_run:
+        click.echo(crawl_command.plan_text(params))
+        return
+    crawl_command.run(params, retry, host, refresh, workers)
+
+
+@main.command()
 @click.option("--people", type=click.IntRange(min=1), default=12, show_default=True, help="People to draw.")
 @click.option("--photos", type=click.IntRange(min=1), default=None, help="Photographs of each; default: as drawn.")
 @click.option("--clips", type=click.IntRange(min=0), default=None, help="Recordings of each; default: as drawn.")

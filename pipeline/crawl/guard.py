@@ -4,8 +4,10 @@ A name is resolved once, its private addresses are struck out, and the socket is
 resolution serves check and connection, so an answer that changes between the two (DNS rebinding) gains nothing.
 """
 
+import errno
 import ipaddress
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -13,15 +15,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from requests.adapters import HTTPAdapter
+from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import NewConnectionError
 from urllib3.response import BaseHTTPResponse
 
 _HTTP_PORT = 80
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+_LOOK_S = 0.05  # between two looks of the watchdog
+_POOLS = 256  # sites with kept-alive connections
+# No packet went out, or none came back: as likely our network as their host. A refusal came from somewhere.
+_NO_ROUTE = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT})
 
 
 class PrivateAddress(Exception):
@@ -36,8 +42,16 @@ class SilentNameServer(Exception):
     """A host name of which the name server could not say anything just now."""
 
 
+class NoRoute(Exception):
+    """No connection, and no answer that there is none."""
+
+
 class DeadlinePassed(Exception):
     """A response was not whole in time."""
+
+
+class TooSlow(DeadlinePassed):
+    """A body came, but slower than the minimum speed."""
 
 
 def is_public(address: str) -> bool:
@@ -52,6 +66,51 @@ def _embedded(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address:
     return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
 
 
+class _Watchdog:
+    """One thread that hangs up sockets whose time is over: no timeout of their own ends a slow drip."""
+
+    def __init__(self) -> None:
+        self._ends: dict[int, tuple[float, socket.socket]] = {}  # by the thread that reads
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, sock: socket.socket, end: float) -> None:
+        """Hang this thread's socket up at `end` (monotonic seconds)."""
+        with self._lock:
+            self._ends[threading.get_ident()] = end, sock
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="deadlines", daemon=True)
+                self._thread.start()
+
+    def forget(self) -> None:
+        """Leave this thread's socket alone."""
+        with self._lock:
+            self._ends.pop(threading.get_ident(), None)
+
+    def hurry(self, end: float) -> None:
+        """Bring the end of this thread's socket forward."""
+        with self._lock:
+            watched = self._ends.get(threading.get_ident())
+            if watched is not None:
+                self._ends[threading.get_ident()] = end, watched[1]
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _look(self) -> None:
+        while not self._closed.wait(_LOOK_S):
+            now = time.monotonic()
+            with self._lock:  # held while hanging up: the socket may serve another request right after
+                over = [thread for thread, (end, _) in self._ends.items() if end <= now]
+                for thread in over:
+                    with suppress(OSError):  # closed in the meantime
+                        self._ends.pop(thread)[1].shutdown(socket.SHUT_RDWR)
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """Which addresses may be connected to, and until when.
@@ -62,43 +121,44 @@ class Guard:
     connect_to: Mapping[str, tuple[str, int]]
     allow_private: bool
     clock: threading.local = field(default_factory=threading.local)
+    watchdog: _Watchdog = field(default_factory=_Watchdog)
 
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:
         """Bound all that this thread asks for within the block; what is still open at the end is hung up.
 
-        Raises DeadlinePassed.
+        Raises DeadlinePassed, and TooSlow where `hurry` had brought the end forward.
         """
         self.clock.end = time.monotonic() + seconds
-        self.clock.timer = None
+        self.clock.hurried = False
         try:
             yield
         finally:
-            self._unwatch()
+            self.watchdog.forget()
             self.remaining_s()  # what was hung up can look complete, or like a broken connection
 
-    def watch(self, sock: socket.socket) -> None:
-        """Hang this socket up at the deadline: no timeout of its own would, while the other end drips bytes."""
-        self._unwatch()
-        self.clock.timer = threading.Timer(self.remaining_s(), _hang_up, (sock,))
-        self.clock.timer.daemon = True
-        self.clock.timer.start()
+    def hurry(self, seconds: float) -> None:
+        """From now on this thread has only so long."""
+        end = time.monotonic() + seconds
+        if end < self.clock.end:
+            self.clock.end, self.clock.hurried = end, True
+            self.watchdog.hurry(end)
 
-    def _unwatch(self) -> None:
-        if self.clock.timer is not None:
-            self.clock.timer.cancel()
+    def watch(self, sock: socket.socket) -> None:
+        """Hang this socket up at the deadline."""
+        self.watchdog.watch(sock, self.clock.end)
 
     def remaining_s(self) -> float:
         """Seconds left to this thread. Raises DeadlinePassed when there are none."""
         left: float = self.clock.end - time.monotonic()
         if left <= 0:
-            raise DeadlinePassed
+            raise TooSlow if self.clock.hurried else DeadlinePassed
         return left
 
     def connect(self, host: str, port: int, secure: bool, timeout_s: float, options: Any) -> socket.socket:
         """A socket to the first permitted address that answers.
 
-        Raises PrivateAddress, UnknownHost, SilentNameServer, TimeoutError or OSError.
+        Raises PrivateAddress, UnknownHost, SilentNameServer, NoRoute or OSError.
         """
         permitted = self._permitted(host, port, secure)
         failure: OSError = OSError("no address")
@@ -118,6 +178,8 @@ class Guard:
             else:
                 sock.settimeout(timeout_s)
                 return sock
+        if isinstance(failure, TimeoutError) or failure.errno in _NO_ROUTE:
+            raise NoRoute from failure
         raise failure
 
     def _permitted(self, host: str, port: int, secure: bool) -> list[tuple[int, Any]]:
@@ -148,10 +210,9 @@ class _Guarded:
             sock: socket.socket = self.guard.connect(
                 self.host, self.port, self.secure, self.timeout, self.socket_options
             )
-        except TimeoutError as error:
-            raise ConnectTimeoutError(self, "no connection in time") from error
         except OSError as error:
             raise NewConnectionError(self, "no connection") from error
+        self.guard.watch(sock)  # the handshake of TLS comes next
         return sock
 
     def getresponse(self: Any) -> BaseHTTPResponse:
@@ -161,32 +222,23 @@ class _Guarded:
         return response
 
 
-def _hang_up(sock: socket.socket) -> None:
-    with suppress(OSError):  # closed in the meantime
-        sock.shutdown(socket.SHUT_RDWR)
+def guarded_pools(guard: Guard, connections: int, trust: ssl.SSLContext) -> PoolManager:
+    """Pools of kept-alive connections, `connections` for each site, that connect through a Guard."""
 
+    class Plain(_Guarded, HTTPConnection):  # type: ignore[misc]  # `self: Any` hides what urllib3 declares
+        secure = False
 
-class GuardedAdapter(HTTPAdapter):
-    """A requests adapter whose pools connect through a Guard."""
+    class Secure(_Guarded, HTTPSConnection):  # type: ignore[misc]
+        secure = True
 
-    def __init__(self, guard: Guard, connections: int) -> None:
-        self._guard = guard
-        super().__init__(pool_connections=256, pool_maxsize=connections, max_retries=0)
+    Plain.guard = Secure.guard = guard
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Let the pools that requests draws connections from make guarded ones."""
-        super().init_poolmanager(*args, **kwargs)
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
 
-        class Plain(_Guarded, HTTPConnection):  # type: ignore[misc]  # `self: Any` hides what urllib3 declares
-            guard, secure = self._guard, False
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
 
-        class Secure(_Guarded, HTTPSConnection):  # type: ignore[misc]
-            guard, secure = self._guard, True
-
-        class PlainPool(HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class SecurePool(HTTPSConnectionPool):
-            ConnectionCls = Secure
-
-        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    pools = PoolManager(_POOLS, maxsize=connections, ssl_context=trust)
+    pools.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    return pools

@@ -1,7 +1,8 @@
-"""Where pictures come from: URL lists and local folders, as rows that name an address but hold no byte yet.
+"""Where pictures come from: lists, folders and searches, as rows that name an address but hold no byte yet.
 
 Every row has the columns identity_id, name, gender, nationality, row_id, source, licence and page; `fault` and
-`fault_detail` say why an address will not be fetched (`bad_address`, `duplicate_address`), and are null otherwise.
+`fault_detail` say why an address will not be fetched (`bad_address`, `duplicate_address`, `over_per_identity`), and
+are null otherwise.
 """
 
 import csv
@@ -9,7 +10,8 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -79,17 +81,25 @@ def from_url_list(path: Path, identities: Identities) -> list[Row]:
         if not person:
             faults.append(f"{path}:{place}: no identity_id")
             continue
-        row = _row(identities, person, clean(address)[:_MAX_SHOWN])
-        row |= {key: clean(str(entry[key])) or None for key in ("licence", "page") if entry.get(key)}
-        try:
-            row["source"] = canonical_url(address)
-        except BadAddress as error:
-            row |= {"fault": "bad_address", "fault_detail": str(error)}
-        rows.append(row)
+        row = _addressed(identities, person, address)
+        rows.append(row | {key: clean(str(entry[key])) or None for key in ("licence", "page") if entry.get(key)})
+    _raise_all(faults)
+    return _named(rows)
+
+
+def _addressed(identities: Identities, person: str, address: str) -> Row:
+    """A row with its address in canonical form, or with the fault of it."""
+    row = _row(identities, person, clean(address)[:_MAX_SHOWN])
+    try:
+        return row | {"source": canonical_url(address)}
+    except BadAddress as error:
+        return row | {"fault": "bad_address", "fault_detail": str(error)}
+
+
+def _raise_all(faults: Sequence[str]) -> None:
     if faults:
         more = f"\n... and {len(faults) - _MAX_FAULTS} more" if len(faults) > _MAX_FAULTS else ""
         raise DataError("\n".join(faults[:_MAX_FAULTS]) + more)
-    return _named(rows)
 
 
 def from_folder(folder: Path, identities: Identities) -> list[Row]:
@@ -98,6 +108,46 @@ def from_folder(folder: Path, identities: Identities) -> list[Row]:
     Raises Missing where the folder is absent.
     """
     return _named(_row(identities, file.parent.name, source_of(file.relative_to(folder))) for file in files_of(folder))
+
+
+def from_people_lists(folder: Path, identities: Identities) -> list[Row]:
+    """The rows of a folder with a text file for each person, named after the person, as VGGFace was published.
+
+    A line is an address, or `id address left top right bottom pose score curation` (Parkhi et al. 2015). Raises
+    Missing where the folder is absent, DataError with every line without an address.
+    """
+    if not folder.is_dir():
+        raise Missing(f"no folder at {folder}: correct `crawl.people`")
+    rows, faults = [], []
+    for path in sorted(folder.glob("*.txt")):
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
+            address = next((word for word in line.split() if "://" in word), None)
+            if address:
+                rows.append(_addressed(identities, path.stem, address))
+            elif line.strip():
+                faults.append(f"{path}:{number}: no address")
+    _raise_all(faults)
+    return _named(rows)
+
+
+def from_found(found: Iterable[tuple[str, str, str | None, str | None]], identities: Identities) -> list[Row]:
+    """The rows of (identity_id, address, licence, page), such as a search gives."""
+    return _named(
+        _addressed(identities, person, address) | {"licence": licence, "page": page}
+        for person, address, licence, page in found
+    )
+
+
+def at_most(rows: Sequence[Row], per_identity: int) -> list[Row]:
+    """The rows, those beyond the first so many of a person being marked as not wanted."""
+    counted: Counter[str] = Counter()
+    limited = []
+    for row in rows:
+        counted[row["identity_id"]] += row["fault"] is None
+        over = row["fault"] is None and counted[row["identity_id"]] > per_identity
+        fault = {"fault": "over_per_identity", "fault_detail": f"the first {per_identity} of a person are asked for"}
+        limited.append(row | fault if over else row)
+    return limited
 
 
 def files_of(folder: Path, direct: bool = False) -> list[Path]:

@@ -2,25 +2,59 @@
 
 import gzip
 import socket
-import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import formatdate
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from manifests import removals
 from pipeline.crawl import guard
-from pipeline.crawl.content import Picture
-from pipeline.crawl.fetch import Fetcher, FetchLimits
+from pipeline.crawl.content import Picture, look
+from pipeline.crawl.download import Part, download
+from pipeline.crawl.fetch import Fetcher, Got, Moved
 from pipeline.crawl.guard import is_public
+from pipeline.crawl.schedule import Job, Politeness
+from pipeline.crawl.spool import Spool, spool_folder
 from pipeline.stage import Drop
 
 from .webserver import HOST, Web, jpeg, reply, serve
 
-LIMITS = FetchLimits(
-    timeout_s=0.3, deadline_s=0.6, max_bytes=200_000, max_pixels=1_000_000, retries=2, backoff_s=0.001, max_wait_s=2.0
+LIMITS = Politeness(
+    timeout_s=0.3,
+    deadline_s=0.6,
+    max_bytes=200_000,
+    max_pixels=1_000_000,
+    retries=2,
+    backoff_s=0.001,
+    max_wait_s=2.0,
+    requests_per_s=1000.0,
+    network_wait_s=0.0,
 )
+
+
+class Crawl:
+    """The whole way of one address: schedule, request, retries, spool."""
+
+    def __init__(self, folder: Path, limits: Politeness = LIMITS, **how: Any) -> None:
+        self.folder, self.limits, self.how = folder, limits, how
+
+    def fetch(self, url: str) -> Picture | Drop:
+        return self.fetch_all([url])[0]
+
+    def fetch_all(self, urls: list[str], threads: int = 1) -> list[Picture | Drop]:
+        jobs = [Job(str(i), url) for i, url in enumerate(urls)]
+        assert download(Part(jobs, self.limits, self.folder, threads=threads, **self.how)) == len(jobs)
+        spool = Spool(spool_folder(self.folder))
+        return [self._result(spool, job.row_id) for job in jobs]
+
+    def _result(self, spool: Spool, row_id: str) -> Picture | Drop:
+        drop = spool.record(row_id).drop
+        return drop or look(spool.body(row_id), 10**9)
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +64,8 @@ def web() -> Iterator[Web]:
 
 
 @pytest.fixture
-def fetcher(web: Web) -> Iterator[Fetcher]:
-    with Fetcher(LIMITS, "https://example.org/crawl", web.connect_to) as made:
-        yield made
+def fetcher(web: Web, tmp_path: Path) -> Crawl:
+    return Crawl(tmp_path, contact="https://example.org/crawl", connect_to=web.connect_to)
 
 
 def reason(outcome: Picture | Drop) -> str:
@@ -52,11 +85,15 @@ def test_the_user_agent_says_who_asks(web, fetcher):
     assert any("HQ-Vox" in agent and "https://example.org/crawl" in agent for agent in web.agents)
 
 
-def test_connections_are_kept_alive(web, fetcher):
-    url = web.on("/alive.jpg", reply(jpeg()))
+def test_connections_are_kept_alive(web):
+    url, absent = web.on("/alive.jpg", reply(jpeg())), web.on("/absent", reply(b"no", status=404))
+    moved = web.on("/moved", reply(status=302, Location="/alive.jpg"))
     before = web.connections
-    for _ in range(5):
-        assert isinstance(fetcher.fetch(url), Picture)
+    with Fetcher(LIMITS, connect_to=web.connect_to) as fetcher:
+        for _ in range(5):
+            assert isinstance(fetcher.ask(url), Got)
+            assert isinstance(fetcher.ask(absent), Drop)
+            assert isinstance(fetcher.ask(moved), Moved)
     assert web.connections == before + 1
 
 
@@ -120,11 +157,11 @@ def test_a_connection_closed_without_an_answer_is_tried_again(web, fetcher):
     assert reason(fetcher.fetch(web.on("/reset", hang_up))) == "connection"
 
 
-def test_nobody_listening_is_a_connection_drop():
+def test_nobody_listening_is_a_connection_drop(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: refused, and nobody else gets the port
-        with Fetcher(LIMITS, connect_to={HOST: ("127.0.0.1", taken.getsockname()[1])}) as fetcher:
-            assert reason(fetcher.fetch(f"http://{HOST}/")) == "connection"
+        crawl = Crawl(tmp_path, connect_to={HOST: ("127.0.0.1", taken.getsockname()[1])})
+        assert reason(crawl.fetch(f"http://{HOST}/")) == "connection"
 
 
 def test_a_silent_server_is_a_timeout(web, fetcher):
@@ -150,7 +187,8 @@ def drip(data: bytes, sent: list[int] | None = None):
     return answer
 
 
-def test_a_slow_drip_of_body_ends_at_the_deadline(web, fetcher):
+def test_a_slow_drip_of_body_ends_at_the_minimum_speed_or_the_deadline(web, fetcher, tmp_path):
+    patient = replace(LIMITS, min_bytes_per_s=0.0)
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
 
     def answer(handler):
@@ -158,10 +196,13 @@ def test_a_slow_drip_of_body_ends_at_the_deadline(web, fetcher):
         drip(b"x" * 1000, sent)(handler)
 
     sent: list[int] = []
-    got = fetcher.fetch(web.on("/drip-body", answer))
-    assert reason(got) == "timeout"
+    url = web.on("/drip-body", answer)
+    assert reason(fetcher.fetch(url)) == "too_slow"
     assert 0 < len(sent) <= MOST_DRIPPED
     assert web.asked["/drip-body"] == 1, "a drip is not asked for again"
+    sent.clear()
+    assert reason(Crawl(tmp_path, patient, connect_to=web.connect_to).fetch(url)) == "timeout"
+    assert 0 < len(sent) <= MOST_DRIPPED
 
 
 def test_a_slow_drip_of_a_chunk_size_ends_at_the_deadline(web, fetcher):
@@ -225,23 +266,22 @@ def test_a_redirect_to_a_private_address_is_refused_and_never_asked(web, fetcher
     assert web.asked["/secret"] == 0
 
 
-def test_private_addresses_are_refused_unless_allowed(web, fetcher):
+def test_private_addresses_are_refused_unless_allowed(web, fetcher, tmp_path):
     web.on("/direct", reply(jpeg()))
     url = f"http://127.0.0.1:{web.port}/direct"
     assert reason(fetcher.fetch(url)) == "private_address"
-    with Fetcher(LIMITS, allow_private=True) as open_fetcher:
-        assert isinstance(open_fetcher.fetch(url), Picture)
+    assert isinstance(Crawl(tmp_path, allow_private=True).fetch(url), Picture)
 
 
-def test_connect_to_exempts_exactly_that_host_and_port(web, fetcher):
+def test_connect_to_exempts_exactly_that_host_and_port(web, tmp_path):
     web.on("/exact", reply(jpeg()))
-    with Fetcher(LIMITS, connect_to={"localhost": ("127.0.0.1", web.port)}) as other:
-        assert isinstance(other.fetch("http://localhost/exact"), Picture)
-        assert reason(other.fetch(f"http://localhost:{web.port}/exact")) == "private_address"
-        assert reason(other.fetch("https://localhost/exact")) == "private_address"
+    other = Crawl(tmp_path, connect_to={"localhost": ("127.0.0.1", web.port)})
+    assert isinstance(other.fetch("http://localhost/exact"), Picture)
+    assert reason(other.fetch(f"http://localhost:{web.port}/exact")) == "private_address"
+    assert reason(other.fetch("https://localhost/exact")) == "private_address"
 
 
-def test_a_name_that_changes_its_address_after_the_check_gains_nothing(web, monkeypatch):
+def test_a_name_that_changes_its_address_after_the_check_gains_nothing(web, tmp_path, monkeypatch):
     """The socket goes to the address that was checked: a second resolution never happens."""
     answers = [[(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 80))],
                [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", web.port))]]  # fmt: skip
@@ -254,8 +294,7 @@ def test_a_name_that_changes_its_address_after_the_check_gains_nothing(web, monk
 
     monkeypatch.setattr(guard.socket, "getaddrinfo", lambda *_, **__: answers.pop(0))
     monkeypatch.setattr(guard.socket, "socket", Recorded)
-    with Fetcher(FetchLimits(retries=0)) as fetcher:
-        assert reason(fetcher.fetch("http://rebind.example/")) == "connection"
+    assert reason(Crawl(tmp_path, replace(LIMITS, retries=0)).fetch("http://rebind.example/")) == "connection"
     assert reached == [("93.184.216.34", 80)]
 
 
@@ -269,7 +308,7 @@ def test_of_public_and_private_answers_only_the_public_ones_are_tried(monkeypatc
     ]
 
 
-def test_a_name_that_does_not_exist_is_unknown_and_not_asked_twice(monkeypatch):
+def test_a_name_that_does_not_exist_is_unknown_and_not_asked_twice(tmp_path, monkeypatch):
     asked = []
 
     def no_such_name(*_, **__):
@@ -277,12 +316,11 @@ def test_a_name_that_does_not_exist_is_unknown_and_not_asked_twice(monkeypatch):
         raise socket.gaierror(socket.EAI_NONAME, "no")
 
     monkeypatch.setattr(guard.socket, "getaddrinfo", no_such_name)
-    with Fetcher(LIMITS) as fetcher:
-        assert reason(fetcher.fetch("http://nowhere.example/")) == "unknown_host"
+    assert reason(Crawl(tmp_path).fetch("http://nowhere.example/")) == "unknown_host"
     assert len(asked) == 1
 
 
-def test_a_silent_name_server_is_asked_again(monkeypatch):
+def test_a_silent_name_server_is_asked_again(tmp_path, monkeypatch):
     asked = []
 
     def silent(*_, **__):
@@ -290,8 +328,7 @@ def test_a_silent_name_server_is_asked_again(monkeypatch):
         raise socket.gaierror(socket.EAI_AGAIN, "again")
 
     monkeypatch.setattr(guard.socket, "getaddrinfo", silent)
-    with Fetcher(LIMITS) as fetcher:
-        assert reason(fetcher.fetch("http://nowhere.example/")) == "unknown_host"
+    assert reason(Crawl(tmp_path).fetch("http://nowhere.example/")) == "silent_name_server"
     assert len(asked) == 1 + LIMITS.retries
 
 
@@ -300,9 +337,8 @@ def test_a_host_that_cannot_be_resolved_is_a_drop(fetcher, host):
     assert reason(fetcher.fetch(f"http://{host}/")) in {"unknown_host", "bad_address"}
 
 
-def test_plain_http_where_https_was_asked_is_a_tls_drop(web):
-    with Fetcher(LIMITS, allow_private=True) as fetcher:
-        assert reason(fetcher.fetch(f"https://127.0.0.1:{web.port}/")) == "tls"
+def test_plain_http_where_https_was_asked_is_a_tls_drop(web, tmp_path):
+    assert reason(Crawl(tmp_path, allow_private=True).fetch(f"https://127.0.0.1:{web.port}/")) == "tls"
 
 
 def test_a_page_called_jpg_is_not_a_picture(web, fetcher):
@@ -385,36 +421,28 @@ def test_a_proxy_of_the_environment_is_not_used(web, fetcher, monkeypatch):
     assert isinstance(fetcher.fetch(web.on("/noproxy", reply(jpeg()))), Picture)
 
 
-def test_a_removed_address_is_not_asked_for_even_behind_a_redirect(web):
+def test_a_removed_address_is_not_asked_for_even_behind_a_redirect(web, tmp_path):
     web.on("/gone.jpg", reply(jpeg()))
     url = web.on("/to-gone", reply(status=302, Location="/gone.jpg"))
-    with Fetcher(LIMITS, connect_to=web.connect_to, removed=lambda u: u.endswith("/gone.jpg")) as fetcher:
-        assert reason(fetcher.fetch(url)) == "removed"
+    removals.add(tmp_path / "list.jsonl", source=f"http://{HOST}/gone.jpg")
+    crawl = Crawl(tmp_path, connect_to=web.connect_to, removals=tmp_path / "list.jsonl")
+    assert reason(crawl.fetch(url)) == "removed"
     assert web.asked["/gone.jpg"] == 0
 
 
-def test_drops_never_say_what_differs_between_runs(web, fetcher):
+def test_drops_never_say_what_differs_between_runs(web, fetcher, tmp_path):
     """Ports, object addresses and times in a drop would make the same crawl give other bytes."""
     url = web.on("/broken-again", reply(status=503))
-    with serve() as other, Fetcher(LIMITS, connect_to=other.connect_to) as elsewhere:
+    with serve() as other:
         other.on("/broken-again", reply(status=503))
+        elsewhere = Crawl(tmp_path / "elsewhere", connect_to=other.connect_to)
         assert fetcher.fetch(url) == elsewhere.fetch(url)
 
 
 def test_many_threads_share_one_fetcher(web, fetcher):
     urls = [web.on(f"/many/{i}.jpg", reply(jpeg(i))) for i in range(40)]
-    got: dict[int, object] = {}
-
-    def work(start: int) -> None:
-        for i in range(start, 40, 4):
-            got[i] = fetcher.fetch(urls[i])
-
-    threads = [threading.Thread(target=work, args=(start,)) for start in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(isinstance(got[i], Picture) and got[i].data == jpeg(i) for i in range(40))
+    got = fetcher.fetch_all(urls, threads=4)
+    assert [each.data for each in got if isinstance(each, Picture)] == [jpeg(i) for i in range(40)]
 
 
 @pytest.mark.parametrize("address", [

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from manifests.errors import DataError, Missing
 from pipeline.crawl.content import Picture, read
-from pipeline.crawl.sources import BadAddress, canonical_url, file_of, from_folder, from_url_list, source_of
+from pipeline.crawl.sources import (
+    BadAddress,
+    at_most,
+    canonical_url,
+    file_of,
+    from_folder,
+    from_found,
+    from_people_lists,
+    from_url_list,
+    source_of,
+)
 from pipeline.identities import Identities, Identity
 from pipeline.names import row_id
 
@@ -194,3 +204,34 @@ def test_an_unclosed_quote_is_an_error_not_lost_rows(tmp_path: Path) -> None:
     path.write_text('identity_id,url\na,"http://x.test/1\nb,http://x.test/2\nc,http://x.test/3')
     with pytest.raises(DataError, match=r"list\.csv:"):
         from_url_list(path, Identities({}))
+
+
+def test_lists_as_vggface_was_published_and_plain_ones(tmp_path: Path) -> None:
+    (tmp_path / "A.J._Buckley.txt").write_text(
+        "00000001 http://example.org/a.jpg 149.19 41.12 302.8 194.9 2.66 3.42 1\n"
+        "00000002 http://example.org/b.jpg 1.0 2.0 3.0 4.0 1.0 0.5 0\r\n\n"
+    )
+    (tmp_path / "stranger.txt").write_text("https://example.org/c.jpg\nhttps://example.org/c.jpg\n")
+    (tmp_path / "README.md").write_text("not a list")
+    rows = from_people_lists(tmp_path, PEOPLE)
+    assert [(row["identity_id"], row["source"]) for row in rows] == [
+        ("id10001", "http://example.org/a.jpg"), ("id10001", "http://example.org/b.jpg"),
+        ("stranger", "https://example.org/c.jpg"), ("stranger", "https://example.org/c.jpg"),
+    ]  # fmt: skip
+    assert [row["fault"] for row in rows] == [None, None, None, "duplicate_address"]
+
+
+def test_a_line_without_an_address_is_an_error_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "ann.txt").write_text("https://example.org/c.jpg\n00000002 no address\n")
+    with pytest.raises(DataError, match=r"ann\.txt:2: no address"):
+        from_people_lists(tmp_path, PEOPLE)
+    with pytest.raises(Missing, match="nowhere"):
+        from_people_lists(tmp_path / "nowhere", PEOPLE)
+
+
+def test_of_each_person_the_first_so_many_are_wanted(tmp_path: Path) -> None:
+    found = [(person, f"http://example.org/{person}{i}", None, None) for person in ("a", "b") for i in range(3)]
+    rows = at_most(from_found([("a", "nonsense", None, None), *found], PEOPLE), 2)
+    assert [row["fault"] for row in rows] == [
+        "bad_address", None, None, "over_per_identity", None, None, "over_per_identity",
+    ]  # fmt: skip

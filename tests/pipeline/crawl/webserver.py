@@ -40,6 +40,7 @@ class Web:
     def __init__(self, server: ThreadingHTTPServer) -> None:
         self.port: int = server.server_address[1]
         self.answers: dict[str, list[Answer]] = {}
+        self.otherwise: Answer = reply(status=404)
         self.asked: Counter[str] = Counter()
         self.connections = 0
         self.agents: set[str] = set()
@@ -66,7 +67,7 @@ def serve() -> Iterator[Web]:
         def do_GET(self) -> None:
             web.asked[self.path] += 1
             web.agents.add(self.headers["User-Agent"])
-            answers = web.answers.get(self.path) or [reply(status=404)]
+            answers = web.answers.get(self.path) or [web.otherwise]
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
             try:
                 answer(self)
