@@ -91,12 +91,13 @@ def preload(modules: Sequence[str]) -> None:
     """
     # pyarrow would load pandas in each worker, at its first shard.
     _CONTEXT.set_forkserver_preload(["pandas", "pyarrow.parquet", "pipeline.shard", *modules])
-    _fork_server()
+    _end_with_us()
+    forkserver.ensure_running()
 
 
 @cache
-def _fork_server() -> None:
-    """Start the fork server, which ends with this process at the latest."""
+def _end_with_us() -> None:
+    """See to it that the fork server ends with this process at the latest."""
 
     def stop() -> None:
         # It would go on importing, hold our terminal or pipe, and only then see that nobody needs it.
@@ -106,7 +107,6 @@ def _fork_server() -> None:
                 os.kill(server, signal.SIGKILL)
 
     atexit.register(stop)
-    forkserver.ensure_running()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class Processes:
     def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result | Died[Task]]:
         """Yield the results as they come. What has been begun is finished before an error of a task is raised."""
         pin_threads()
-        _fork_server()
+        preload([])
         todo, done = deque(tasks), SimpleQueue[Callable[[], Result | Died[Task]]]()
         threads = [
             Thread(target=_employ, args=(function, todo, done), name="worker", daemon=True)
