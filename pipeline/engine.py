@@ -243,6 +243,7 @@ def _taken(todo: deque[Task]) -> Iterator[Task]:
 def _serve(tasks: Connection) -> None:
     """The life of a worker process."""
     _end_with_parent()
+    pin_threads()  # the fork server may be older than the settings of this run
     with suppress(OSError):  # where memory runs out, the kernel should take the worker and not the run
         Path("/proc/self/oom_score_adj").write_text("1000")
     while True:
