@@ -55,8 +55,15 @@ class Died(Generic[Task]):
 class Executor(Protocol):
     """Where tasks are done."""
 
-    name: str
-    dashboard: str | None  # address of a page to watch
+    @property
+    def name(self) -> str:
+        """What the run log calls it."""
+        ...
+
+    @property
+    def dashboard(self) -> str | None:
+        """The address of a page to watch."""
+        ...
 
     def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result | Died[Task]]:
         """Yield the results of `function` over `tasks`, about in the order they finish."""
@@ -251,6 +258,7 @@ def _serve(tasks: Connection) -> None:
             function, task = tasks.recv()
         except (EOFError, ConnectionError, KeyboardInterrupt):
             return
+        answer: tuple[Any, BaseException | None]
         try:
             answer = function(task), None
         except BaseException as error:  # noqa: BLE001
