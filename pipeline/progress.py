@@ -16,9 +16,9 @@ _TOP = 3  # reasons named in the line
 
 
 class StageProgress:
-    """A bar over shards with rows per second and the commonest drop reasons."""
+    """A bar over shards with rows per second, the commonest drop reasons and the address of a page to watch."""
 
-    def __init__(self, stage: str, shards: int) -> None:
+    def __init__(self, stage: str, shards: int, dashboard: str | None = None) -> None:
         self._stage = stage
         self._console = Console(file=sys.stderr)
         self._bar = Progress(
@@ -27,6 +27,7 @@ class StageProgress:
             MofNCompleteColumn(),
             TextColumn("shards {task.fields[note]}"),
             TimeRemainingColumn(),
+            TextColumn(dashboard or ""),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,

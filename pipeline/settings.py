@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import UsageError
-from manifests.settings import Count, Positive, Section, Share, build
+from manifests.settings import Count, NotNegative, Positive, Section, Share, build
 from pipeline.stage import Paths
 
 
@@ -16,6 +16,7 @@ class Run:
     buckets: Positive = 8  # shards per table; a person's rows share one
     workers: Count = 0  # processes; 0 = one per core
     max_failed: Share = 0.001  # share of a stage's rows that may fail by a defect before the run ends with exit code 3
+    max_row_s: NotNegative = 120.0  # seconds that a row may take before its worker is ended; 0 = any
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class Drop:
 
 
 FAILED = "error"  # the drop reason of a row that our own code failed on
+CRASHED, KILLED, TIMED_OUT = "crashed", "killed", "timed_out"  # of a row that ended every worker it was given to
+DEFECTS = (FAILED, CRASHED, KILLED, TIMED_OUT)  # what counts against `run.max_failed`
 UNREADABLE_FILE = "unreadable_file"  # and of a local file that is gone or may not be read; both are tried again
 
 
@@ -55,6 +57,7 @@ class Context:
     paths: Paths
     buckets: int  # shards per table
     extra: Any = None  # what the stage's `around` yielded
+    max_row_s: float = 0.0  # seconds after which a worker that hangs over a row is ended; 0: never
 
 
 def no_weights(_scoring: Any) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The `pipeline` command: a thin wrapper, one function per verb; heavy imports wait until a verb needs them."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ from manifests.errors import HqvoxError, UsageError
 from stages import STAGES, load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.engine import Executor
     from pipeline.recordings import Layout
     from pipeline.review.export import Exported
     from pipeline.settings import Params
@@ -40,36 +44,88 @@ _params = click.option(
 @click.argument("stages", nargs=-1, metavar="[STAGE]...")
 @_params
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: `run.workers`, else one per core.")
+@click.option(
+    "--executor",
+    type=click.Choice(["serial", "processes", "dask"]),
+    help="Where shards are done; default: dask where a scheduler is named, else processes.",
+)
+@click.option(
+    "--scheduler", envvar="DASK_SCHEDULER_ADDRESS", show_envvar=True, help="tcp://HOST:PORT of a Dask scheduler."
+)
 @exit_codes
-def run(stages: tuple[str, ...], params_file: Path, workers: int | None) -> None:
+def run(
+    stages: tuple[str, ...], params_file: Path, workers: int | None, executor: str | None, scheduler: str | None
+) -> None:
     """Run stages in order; all of them where none is named.
 
     Finished shards are skipped, so the same command resumes after an interruption.
     """
-    unknown = [name for name in stages if name not in STAGES]
-    if unknown:
-        raise UsageError(f"no stage {', '.join(unknown)}; valid: {', '.join(STAGES)}")
+    names = _named(stages)
     from pipeline import engine
 
     engine.pin_threads()  # before numpy and torch start threads of their own
     from pipeline import settings
 
     params = settings.load(params_file, STAGES)
-    names = [name for name in STAGES if not stages or name in stages]
     processes = workers or params.run.workers or engine.cores()
-    if processes > 1:
+    kind = executor or ("dask" if scheduler else "processes")
+    if kind == "processes":
         engine.preload([__name__, *(f"stages.{name}" for name in names)])  # while this process loads them as well
     from pipeline.run import check_settings, run_stage
 
     chosen = [load(name) for name in names]
     check_settings(chosen, params)
-    for stage in chosen:
-        summary = run_stage(stage, params, processes)
-        if stage.name == "review" and summary is not None:
-            _withdraw_batches(params)
-            _print_review_step(summary.reasons)
-        if stage.name == "stats":
-            _print_summary(params.paths.reports)
+    with _executor(kind, processes, scheduler) as shards_go_to:
+        for stage in chosen:
+            summary = run_stage(stage, params, shards_go_to)
+            if stage.name == "review" and summary is not None:
+                _withdraw_batches(params)
+                _print_review_step(summary.reasons)
+            if stage.name == "stats":
+                _print_summary(params.paths.reports)
+
+
+def _named(stages: tuple[str, ...]) -> list[str]:
+    unknown = [name for name in stages if name not in STAGES]
+    if unknown:
+        raise UsageError(f"no stage {', '.join(unknown)}; valid: {', '.join(STAGES)}")
+    return [name for name in STAGES if not stages or name in stages]
+
+
+@contextmanager
+def _executor(kind: str, workers: int, scheduler: str | None) -> "Iterator[Executor]":
+    from pipeline import engine
+
+    if kind == "dask":
+        from pipeline.cluster import connected
+
+        with connected(scheduler, workers) as cluster:
+            yield cluster
+    else:
+        yield engine.Serial() if kind == "serial" else engine.Processes(workers)
+
+
+@main.command()
+@click.argument("stages", nargs=-1, metavar="[STAGE]...")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@_params
+@exit_codes
+def plan(stages: tuple[str, ...], as_json: bool, params_file: Path) -> None:
+    """Print which shards a run would make and why, without making any."""
+    import json
+    from dataclasses import asdict
+
+    names = _named(stages)
+    from pipeline import settings
+    from pipeline.plan import line
+    from pipeline.plan import plan as planned
+    from pipeline.run import check_settings
+
+    params = settings.load(params_file, STAGES)
+    chosen = [load(name) for name in names]
+    check_settings(chosen, params)
+    plans = planned(chosen, params)
+    click.echo(json.dumps([asdict(one) for one in plans], indent=2) if as_json else "\n".join(map(line, plans)))
 
 
 def _withdraw_batches(params: "Params") -> None:

@@ -18,7 +18,7 @@ from typing import Literal
 from manifests import removals, table
 from manifests.errors import DataError, UsageError
 from manifests.removals import REMOVED, Removals
-from manifests.schema import CRAWL
+from manifests.schema import CRAWL, Table
 from manifests.settings import Count, Positive
 from manifests.table import digest_of, write_text
 from pipeline import engine, identities
@@ -384,9 +384,14 @@ def _file_digest(path: Path | None) -> str | None:
         return type(error).__name__
 
 
+def writes(_settings: Settings) -> Table:
+    """The columns of a picture that was crawled, whatever the settings."""
+    return CRAWL
+
+
 STAGE = ShardStage(
     name="crawl",
-    writes=lambda _: CRAWL,
+    writes=writes,
     settings=Settings,
     process=process,
     list_rows=list_rows,

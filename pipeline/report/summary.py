@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
+from pipeline.stage import DEFECTS
 from pipeline.terminal import cell, number, percent, render, table
 
 _REASONS = 3  # named per stage
@@ -16,9 +17,12 @@ def hints(stats: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
     by_stage = {entry["stage"]: entry for entry in stats["funnel"]}
     reasons = {stage: entry["reasons"] for stage, entry in by_stage.items()}
-    failed = {stage: counts["error"] for stage, counts in reasons.items() if "error" in counts}
-    for stage, count in failed.items():
-        found.append(f"Rows of stage {stage} that failed by a defect: {count:,}; its drops (`error`) say where.")
+    for stage, counts in reasons.items():
+        failed = {reason: counts[reason] for reason in DEFECTS if reason in counts}
+        if failed:
+            named = ", ".join(f"`{reason}`" for reason in failed)
+            count = sum(failed.values())
+            found.append(f"Rows of stage {stage} that failed by a defect: {count:,}; its drops ({named}) say where.")
     waiting = reasons.get("review", {}).get("awaiting_review", 0)
     if waiting:
         found.append(f"Pictures that wait for a person's decision: {waiting:,} (`pipeline review-export`).")

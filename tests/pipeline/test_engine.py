@@ -1,4 +1,4 @@
-"""The engine: the same results from one process and from several, and never later from several."""
+"""The engine: the same results from one process and from several."""
 
 import os
 import signal
@@ -23,9 +23,8 @@ def slow(task: int) -> tuple[int, int]:
     return task, os.getpid()
 
 
-def die_in_a_worker(task: int) -> int:
-    time.sleep(0.2)
-    if parent_process() is not None:
+def die_over_three(task: int) -> int:
+    if task == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return task
 
@@ -42,11 +41,10 @@ def threads(task: int) -> tuple[str, str]:
     return os.environ["OMP_NUM_THREADS"], os.environ["OPENCV_FOR_THREADS_NUM"]
 
 
-@pytest.fixture
-def started() -> None:
-    """The fork server runs, so that other processes take part from the first tenth of a second."""
-    engine.preload([])
-    engine._fork_server().wait()
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """Workers find this module imported."""
+    engine.preload(["tests.pipeline.test_engine"])
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
@@ -54,18 +52,16 @@ def test_every_task_is_done_once(workers: int) -> None:
     assert sorted(engine.map_shards(double, range(10), workers)) == [2 * i for i in range(10)]
 
 
-@pytest.mark.usefixtures("started")
 @pytest.mark.parametrize("workers", [2, 3])
 def test_as_many_processes_as_asked_for_share_the_tasks(workers: int) -> None:
     results = list(engine.map_shards(slow, range(40), workers))
     assert sorted(task for task, _ in results) == list(range(40))
     assert len({process for _, process in results}) == workers
-    assert os.getpid() in {process for _, process in results}
+    assert os.getpid() not in {process for _, process in results}, "what crashes must not take the run with it"
 
 
-@pytest.mark.usefixtures("started")
-def test_a_small_input_stays_in_this_process() -> None:
-    assert {process for _, process in engine.map_shards(slow, range(2), 2)} == {os.getpid()}
+def test_one_task_stays_in_this_process() -> None:
+    assert [process for _, process in engine.map_shards(slow, range(1), 2)] == [os.getpid()]
 
 
 def run_script(folder: Path, body: str) -> subprocess.Popen[str]:
@@ -77,27 +73,19 @@ def run_script(folder: Path, body: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, script], env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
-def test_a_small_input_does_not_wait_for_the_fork_server(tmp_path: Path) -> None:
-    """The first tasks of a program are done before a slow fork server is ready, and nothing of it is left behind."""
-    program = run_script(
-        tmp_path,
-        "if __name__ == '__main__':\n"
-        "    engine.preload(['torch'])\n"
-        "    print(sum(engine.map_shards(test_engine.double, range(9), 2)), engine._fork_server().is_set())\n",
-    )
-    assert program.communicate(timeout=60)[0] == "72 False\n"  # ends only when nobody holds the pipe
+def test_a_program_that_ends_early_leaves_no_fork_server(tmp_path: Path) -> None:
+    program = run_script(tmp_path, "if __name__ == '__main__':\n    engine.preload(['torch'])\n    print(1)\n")
+    assert program.communicate(timeout=60) == ("1\n", "")  # ends only when nobody holds the pipe
     assert program.returncode == 0
 
 
 def test_a_fork_server_killed_while_it_starts_costs_nothing(tmp_path: Path) -> None:
     program = run_script(
         tmp_path,
-        "import os, signal, time\n"
+        "import os, signal\n"
         "from multiprocessing.forkserver import _forkserver\n"
         "if __name__ == '__main__':\n"
         "    engine.preload(['torch'])\n"
-        "    while _forkserver._forkserver_pid is None:\n"
-        "        time.sleep(0.001)\n"
         "    os.kill(_forkserver._forkserver_pid, signal.SIGKILL)\n"
         "    print(sum(1 for _ in engine.map_shards(test_engine.slow, range(40), 2)))\n",
     )
@@ -123,19 +111,20 @@ def test_workers_end_with_the_process_they_work_for(tmp_path: Path) -> None:
             time.sleep(0.01)
 
 
-@pytest.mark.usefixtures("started")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_have_one_thread_each(workers: int) -> None:
     assert set(engine.map_shards(threads, range(12), workers)) == {("1", "1")}
 
 
-@pytest.mark.usefixtures("started")
-def test_a_killed_worker_is_an_error_that_says_what_to_do() -> None:
+def test_a_killed_worker_costs_the_task_it_had() -> None:
+    results = list(engine.Processes(2).map(die_over_three, range(10)))
+    died = [result for result in results if isinstance(result, engine.Died)]
+    assert died == [engine.Died(3, -signal.SIGKILL)]
+    assert sorted(result for result in results if isinstance(result, int)) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     with pytest.raises(HqvoxError, match="run the same command again"):
-        list(engine.map_shards(die_in_a_worker, range(10), 2))
+        list(engine.map_shards(die_over_three, range(10), 2))
 
 
-@pytest.mark.usefixtures("started")
 def test_an_error_in_a_worker_is_raised_here() -> None:
     with pytest.raises(ValueError, match="a worker's error"):
         list(engine.map_shards(fail_in_a_worker, range(20), 2))
