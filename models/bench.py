@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import data, dlib_net, facenet, judges, system
+from models import data, facenet, judges, system
+from pipeline import dlib_net
 from models.config import Experiment
 from models.judges import Judge
 from models.losses import Perceptual

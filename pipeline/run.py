@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from manifests import table, weights
 from manifests.errors import DataError, HqvoxError, UsageError
 from manifests.settings import build
 from pipeline import engine, settings
-from pipeline.progress import FetchProgress, StageProgress, say
+from pipeline.progress import FetchProgress, StageProgress, say, watched
 from pipeline.settings import Params
-from pipeline.shard import Outcome, RowTask, ShardTask, run_row_shard, run_shard
+from pipeline.shard import Outcome, RowTask, ShardTask, run_row_shard, run_shard, score_row_shard
 from pipeline.stage import FAILED, Context, RowStage, ShardStage, Stage, TableStage
 
 _OURS = re.compile(r"part-\d{4,}\.parquet|\.part-\d{4,}\.parquet\.\d+\.tmp")  # as manifests.table names them
@@ -115,7 +115,23 @@ def _run_rows(stage: RowStage, section: dict[str, Any], context: Context, worker
     digests = {name: weights.digest(name) for name in names}
     inputs = table.shards(context.paths.data / stage.reads.name, context.buckets)
     tasks = [RowTask(stage, scoring, limits, context, path.name, digests) for path in inputs]
+    if stage.survey is not None:
+        tasks = _surveyed(stage, tasks, limits, workers)
     return _map(stage, run_row_shard, tasks, context, workers)
+
+
+def _surveyed(stage: RowStage, tasks: Sequence[RowTask], limits: Any, workers: int) -> list[RowTask]:
+    """Score every shard, then give each task what the survey of all of them says of its rows."""
+    assert stage.survey is not None
+    scored = watched(f"{stage.name}: scores", engine.map_shards(score_row_shard, tasks, workers), len(tasks))
+    found = [(row, shard) for shard, rows in scored for row in rows]
+    # In an order that neither workers nor buckets change: sums depend on it in their last bits.
+    found.sort(key=lambda one: (one[0]["identity_id"], one[0]["row_id"]))
+    said: dict[str, dict[str, Any]] = {task.shard: {} for task in tasks}
+    facts = stage.survey([row for row, _ in found], limits)
+    for (row, shard), fact in zip(found, facts, strict=True):
+        said[shard][row["row_id"]] = fact
+    return [replace(task, surveyed=said[task.shard]) for task in tasks]
 
 
 def _run_shards(stage: ShardStage, section: dict[str, Any], context: Context, workers: int) -> Summary:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from hashlib import sha256
 from importlib import import_module
@@ -32,6 +32,7 @@ class RowTask:
     context: Context
     shard: str
     weights: dict[str, str]  # name: sha256
+    surveyed: dict[str, Row] = field(default_factory=dict)  # row_id: what the stage's survey says of the row
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +57,47 @@ class Outcome:
     skipped: bool = False  # the shard was already finished
 
 
+def score_row_shard(task: RowTask) -> tuple[str, list[Row]]:
+    """Score one shard of a RowStage: its name, and what the stage's survey reads of its rows."""
+    stage = task.stage
+    source = task.context.paths.data / stage.reads.name / task.shard
+    table.expect(source, stage.reads)
+    rows = table.read_rows(source, _plain(stage.reads))
+    scores, _ = _scores(task, rows, _scoring_key(task))
+    named = ("identity_id", "row_id", *stage.surveys)
+    wanted = [name for name in stage.scores.names if name != "row_id"]
+    return task.shard, [
+        {name: row[name] for name in named} | {name: scores[row["row_id"]][name] for name in wanted}
+        for row in rows
+        if row["row_id"] in scores
+    ]
+
+
+def _scoring_key(task: RowTask) -> str:
+    return table.digest_of(
+        {
+            "stage": task.stage.name,
+            "version": task.stage.version,
+            "scoring": asdict(task.scoring),
+            "weights": task.weights,
+            "table": _shape(task.stage.scores),
+        }
+    )
+
+
 def run_row_shard(task: RowTask) -> Outcome:
     """Score, decide and render one shard of a RowStage, unless it is finished already."""
     stage, data = task.stage, task.context.paths.data
     source = data / stage.reads.name / task.shard
     table.expect(source, stage.reads)
-    scoring_key = table.digest_of(
-        {
-            "stage": stage.name,
-            "version": stage.version,
-            "scoring": asdict(task.scoring),
-            "weights": task.weights,
-            "table": _shape(stage.scores),
-        }
-    )
+    scoring_key = _scoring_key(task)
     inputs = {stage.reads.name: table.rows_digest(source)}
     if stage.score_all is not None:
         everything = data / stage.score_all.name / task.shard
         table.expect(everything, stage.score_all)
         inputs[stage.score_all.name] = table.rows_digest(everything)
+    if stage.survey is not None:
+        inputs["survey"] = table.digest_of(task.surveyed)
     made_by = {"code": _code(stage.decide.__module__), "table": _shape(stage.writes)}
     key = table.digest_of({"scoring": scoring_key, "limits": asdict(task.limits), "inputs": inputs, "by": made_by})
     finished = _finished(task.context, stage.name, task.shard, key)
@@ -266,7 +289,7 @@ def _decide(task: RowTask, rows: Sequence[Row], scores: dict[str, Row], failures
             results[row_id] = failures[row_id]
             continue
         try:
-            results[row_id] = stage.decide(row, scores[row_id], task.limits)
+            results[row_id] = stage.decide(row, scores[row_id] | task.surveyed.get(row_id, {}), task.limits)
         except HqvoxError:
             raise
         except Exception as error:  # noqa: BLE001
