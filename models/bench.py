@@ -16,13 +16,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from models import data, facenet, judges, system
-from pipeline import dlib_net
 from models.config import Experiment
 from models.judges import Judge
 from models.losses import Perceptual
 from models.pack import Packed
 from models.setup import Options, Place, Run, prepare
 from models.state import State
+from pipeline import dlib_net
 from pipeline.frontend import PROFILES
 
 _FRAMES = 800  # of each random recording

@@ -1,7 +1,8 @@
 """All that the author of a stage must know: three shapes of stage, and what a dropped row is.
 
 A stage scores, then decides. `score` runs the networks and is cached row by row; `survey`, where there is one, looks
-at the scores of all shards at once; `decide` is pure, instant and always rerun; `render` makes the pictures of the rows that were kept. The runner (`pipeline.run`) does all I/O.
+at the scores of all shards at once; `decide` is pure, instant and always rerun; `render` makes the pictures of the
+rows that were kept. The runner (`pipeline.run`) does all I/O.
 """
 
 from collections.abc import Callable, Sequence

@@ -109,9 +109,9 @@ def _wrong_person(own: float | None, other: str | None, other_distance: float | 
     if own is None:
         return None
     margin = limits.min_other_margin
-    if other_distance is not None and other_distance <= limits.agree_distance:
-        if margin is not None and own - other_distance > margin:
-            return Drop("another_person", own - other_distance, margin, f"fits {other}")
+    nearer = -np.inf if other_distance is None or other_distance > limits.agree_distance else own - other_distance
+    if margin is not None and nearer > margin:
+        return Drop("another_person", nearer, margin, f"fits {other}")
     if limits.max_own_distance is not None and own > limits.max_own_distance:
         return Drop("not_the_person", own, limits.max_own_distance)
     return None

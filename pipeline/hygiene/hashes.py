@@ -11,7 +11,7 @@ _LOW = 8  # lowest frequencies, each way
 
 
 def perceptual(pixels: Pixels) -> int:
-    """pHash (Zauner 2010): which of the 8 x 8 lowest cosine frequencies lie above their median."""
+    """PHash (Zauner 2010): which of the 8 x 8 lowest cosine frequencies lie above their median."""
     small = _grey(pixels, _COSINE_PX, _COSINE_PX).astype(np.float32)
     low = cv2.dct(small)[:_LOW, :_LOW].ravel()
     return _packed(low > np.median(low[1:]))  # the first is the mean brightness
