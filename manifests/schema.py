@@ -119,6 +119,7 @@ IDENTITY_SCORES = Table(
 _IDENTITY_FACTS = (
     Column("agreeing", _INT, "pictures in the person's largest group of faces that agree", nullable=True),
     Column("own_distance", _REAL, "embedding distance from the centre of that group, the picture left out", True),
+    Column("own_ratio", _REAL, "the same by the median of the group's own distances", nullable=True),
     Column("other_identity", _STRING, "the other person of the data set whose centre is nearest", nullable=True),
     Column("other_distance", _REAL, "embedding distance from that centre", nullable=True),
     Column("repeats", _STRING, "row_id of the person's better picture of the same photograph", nullable=True),

@@ -37,6 +37,7 @@ class Limits:
     agree_distance: NotNegative = 0.55  # two pictures nearer than this show one person
     min_agreeing: Positive = 3  # pictures that agree, and more than half, before a person's others are judged
     max_own_distance: NotNegative | None = 0.6  # from the person's centre; null: outliers stay
+    max_own_ratio: NotNegative | None = 2.0  # the same, by the median of the person's; null: outliers stay
     min_other_margin: NotNegative | None = 0.15  # nearer to another person by this: theirs; null: it stays
     copy_phash_bits: Annotated[int, Interval(ge=0, le=MOST_BITS)] = 7  # of 64, between two copies
     copy_dhash_bits: Annotated[int, Interval(ge=0, le=hashes.BITS)] = 12  # of 64
@@ -63,17 +64,19 @@ def survey(rows: list[Row], limits: Limits) -> list[Row]:
         return [dict.fromkeys(FACTS) for _ in rows]
     embeddings = np.stack([np.frombuffer(row["embedding"], "<f4") for row in rows]).astype(np.float64)
     people = [row["identity_id"] for row in rows]
-    found = fits(people, embeddings, Agreement(limits.agree_distance, limits.min_agreeing))
     phashes, dhashes = (np.array([int.from_bytes(r[n], "big") for r in rows], np.uint64) for n in ("phash", "dhash"))
     alike = Alike(limits.copy_phash_bits, limits.copy_dhash_bits, limits.copy_distance)
     pairs = same_photograph(phashes, dhashes, embeddings, alike)
     own = [(i, j) for i, j in pairs if people[i] == people[j]]
-    copies = repeated(own, sorted(range(len(rows)), key=lambda i: _rank(rows[i], found[i], limits)))
+    copies = repeated(own, sorted(range(len(rows)), key=lambda i: _rank(rows[i])))
+    counted = np.array([i not in copies for i in range(len(rows))])
+    found = fits(people, embeddings, counted, Agreement(limits.agree_distance, limits.min_agreeing))
     shared = _shared([(i, j) for i, j in pairs if people[i] != people[j]], found)
     return [
         {
             "agreeing": fit.agreeing,
             "own_distance": fit.own_distance,
+            "own_ratio": fit.own_ratio,
             "other_identity": fit.other,
             "other_distance": fit.other_distance,
             "repeats": rows[copies[i]]["row_id"] if i in copies else None,
@@ -84,10 +87,9 @@ def survey(rows: list[Row], limits: Limits) -> list[Row]:
     ]
 
 
-def _rank(row: Row, fit: Fit, limits: Limits) -> tuple[bool, float, float, str]:
-    """Of several copies the first is kept: one that stays, the largest, the sharpest."""
-    gone = _wrong_person(fit.own_distance, fit.other, fit.other_distance, limits) is not None
-    return gone, -row["pupil_px"], -row["sharpness"], row["row_id"]
+def _rank(row: Row) -> tuple[float, float, str]:
+    """Of several copies the first is kept: the largest, then the sharpest."""
+    return -row["pupil_px"], -row["sharpness"], row["row_id"]
 
 
 def _shared(pairs: Sequence[tuple[int, int]], found: Sequence[Fit]) -> dict[int, int]:
@@ -104,23 +106,25 @@ def _known(distance: float | None) -> float:
     return np.inf if distance is None else distance
 
 
-def _wrong_person(own: float | None, other: str | None, other_distance: float | None, limits: Limits) -> Drop | None:
+def _wrong_person(facts: Row, limits: Limits) -> Drop | None:
     """Why the face is not the person's, if it is not; a person whose pictures do not agree is not judged."""
+    own, other, margin = facts["own_distance"], facts["other_distance"], limits.min_other_margin
     if own is None:
         return None
-    margin = limits.min_other_margin
-    nearer = -np.inf if other_distance is None or other_distance > limits.agree_distance else own - other_distance
+    nearer = -np.inf if other is None or other > limits.agree_distance else own - other
     if margin is not None and nearer > margin:
-        return Drop("another_person", nearer, margin, f"fits {other}")
+        return Drop("another_person", nearer, margin, f"fits {facts['other_identity']}")
     if limits.max_own_distance is not None and own > limits.max_own_distance:
         return Drop("not_the_person", own, limits.max_own_distance)
+    if limits.max_own_ratio is not None and facts["own_ratio"] > limits.max_own_ratio:
+        return Drop("unlike_the_others", facts["own_ratio"], limits.max_own_ratio)
     return None
 
 
 def decide(row: Row, scores: Row, limits: Limits) -> Row | Drop:
     """Drop faces of somebody else, then photographs that stand under a better fitting name, then copies."""
     facts = {name: scores[name] for name in FACTS}
-    wrong = _wrong_person(facts["own_distance"], facts["other_identity"], facts["other_distance"], limits)
+    wrong = _wrong_person(facts, limits)
     if wrong is not None:
         return wrong
     if limits.drop_shared and facts["shared_distance"] is not None and limits.min_other_margin is not None:

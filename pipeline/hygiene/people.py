@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Embeddings = NDArray[np.float64]  # n x numbers
 
+_LEAST: Final = 0.1  # median distance: the faces of nobody lie closer together than this, but for copies
 _AT_ONCE: Final = 1024  # pictures compared with all centres in one go
 
 
@@ -27,25 +28,32 @@ class Fit:
 
     agreeing: int  # pictures in the person's largest agreeing group
     own_distance: float | None = None  # from the centre of that group, the picture itself left out
+    own_ratio: float | None = None  # by the median of the group's own distances
     other: str | None = None  # the other listed person whose centre is nearest
     other_distance: float | None = None
 
 
-def fits(people: Sequence[str], embeddings: Embeddings, agreement: Agreement) -> list[Fit]:
-    """One Fit per picture; `people` are their identities, those of one person next to each other."""
+def fits(people: Sequence[str], embeddings: Embeddings, counted: NDArray[np.bool_], agreement: Agreement) -> list[Fit]:
+    """One Fit per picture; `people` are their identities, those of one person next to each other.
+
+    Pictures that are not counted (copies, which agree with themselves) are judged but belong to no group.
+    """
     centres: dict[str, Embeddings] = {}
     agreeing = np.zeros(len(people), dtype=np.int64)
-    own = np.full(len(people), np.nan)
+    own, ratio = np.full(len(people), np.nan), np.full(len(people), np.nan)
     for person, span in _spans(people):
-        group = _largest_group(embeddings[span], agreement.radius)
+        group = _largest_group(embeddings[span], counted[span], agreement.radius)
         agreeing[span] = count = int(group.sum())
-        if count >= agreement.least and 2 * count > len(group):
+        if count >= max(2, agreement.least) and 2 * count > counted[span].sum():
             centres[person] = embeddings[span][group].mean(axis=0)
             own[span] = _from_centre(embeddings[span], group)
+            ratio[span] = own[span] / max(float(np.median(own[span][group])), _LEAST)
     others = _nearest_others(people, embeddings, centres)
     return [
-        Fit(int(count), None if np.isnan(distance) else float(distance), *other)
-        for count, distance, other in zip(agreeing, own, others, strict=True)
+        Fit(int(count), None, None, *other)
+        if np.isnan(distance)
+        else Fit(int(count), float(distance), float(times), *other)
+        for count, distance, times, other in zip(agreeing, own, ratio, others, strict=True)
     ]
 
 
@@ -57,13 +65,13 @@ def _spans(people: Sequence[str]) -> Iterator[tuple[str, slice]]:
         start = end
 
 
-def _largest_group(embeddings: Embeddings, radius: float) -> NDArray[np.bool_]:
+def _largest_group(embeddings: Embeddings, counted: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
     """Which pictures lie within the radius of the one with most such neighbours; of equals, the closest group."""
     apart = np.linalg.norm(embeddings[:, None] - embeddings[None], axis=2)
-    near = apart <= radius
-    spread = np.where(near, apart, 0.0).sum(axis=1) / near.sum(axis=1)
-    best = np.lexsort((spread, -near.sum(axis=1)))[0]
-    group: NDArray[np.bool_] = near[best]
+    near = (apart <= radius) & counted & counted[:, None]
+    neighbours = near.sum(axis=1)
+    spread = np.where(near, apart, 0.0).sum(axis=1) / np.maximum(1, neighbours)
+    group: NDArray[np.bool_] = near[np.lexsort((spread, -neighbours))[0]]
     return group
 
 

@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 
-from pipeline.hygiene.people import Agreement, fits
+from pipeline.hygiene.people import Agreement, Fit
+from pipeline.hygiene.people import fits as fits_of
 
 STRICT = Agreement(radius=0.5, least=3)
+
+
+def fits(people: list[str], points: np.ndarray, agreement: Agreement) -> list[Fit]:
+    return fits_of(people, points, np.ones(len(people), dtype=bool), agreement)
 
 
 def around(centre: float, count: int, spread: float = 0.05) -> np.ndarray:
@@ -46,6 +51,19 @@ def test_a_member_does_not_vouch_for_itself() -> None:
     points = np.zeros((3, 128))
     points[2, 0] = 0.3
     assert fits(["a"] * 3, points, STRICT)[2].own_distance == pytest.approx(0.3)
+
+
+def test_copies_are_judged_but_do_not_vouch_for_a_person() -> None:
+    points = np.concatenate([around(0.0, 1), around(0.0, 1), around(0.0, 1), around(1.0, 2)])
+    copies = np.array([True, False, False, True, True])
+    assert {fit.own_distance for fit in fits_of(["a"] * 5, points, copies, STRICT)} == {None}
+    assert all(fit.own_distance is not None for fit in fits(["a"] * 5, points, STRICT))
+
+
+def test_the_ratio_is_by_what_is_usual_for_the_person() -> None:
+    found = fits(["a"] * 7, np.concatenate([around(0.0, 6, spread=0.2), around(0.45, 1)]), STRICT)
+    assert max(fit.own_ratio for fit in found[:6]) < 1.5
+    assert found[6].own_ratio > 2.0
 
 
 def test_nobody_at_all() -> None:
