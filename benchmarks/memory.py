@@ -60,6 +60,7 @@ def settings(folder: Path, pictures: int) -> Params:
             "max_light_imbalance": 5.0,
             "max_light_contrast": 5.0,
         },
+        "identity": {"enabled": False},  # all people share one portrait
         "emotion": {"enabled": False},
         "voices": {"roots": [str(folder / "voices")]},
     }

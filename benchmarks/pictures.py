@@ -42,6 +42,7 @@ OPEN: dict[str, dict[str, Any]] = {  # keeps every picture with a face
         "max_light_imbalance": 10.0,
         "max_light_contrast": 10.0,
     },
+    "identity": {"enabled": False},
     "emotion": {"enabled": False},
     "align": {"min_side": None, "max_outside": None},
     "whiten": {"min_coverage": 0.0, "max_coverage": 1.0, "min_edge_quality": 0.0, "min_face_coverage": 0.0},
@@ -58,7 +59,7 @@ def prepared(folder: Path, data: Path, copies: int) -> Params:
     paths = Paths(*(folder / name for name in ("data", "reports", "metrics", "review")))
     crawl = {"source": "folder", "folder": str(folder / "photographs"), "contact": "nobody"}
     params = Params(paths, Run(max_failed=1.0), OPEN | {"crawl": crawl})
-    for name in ("crawl", "landmarks", "emotion", "align"):
+    for name in ("crawl", "landmarks", "identity", "emotion", "align"):
         run_stage(load(name), params)
     return params
 

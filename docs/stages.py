@@ -16,7 +16,7 @@ from manifests import table
 from pipeline.images import Unreadable, decode
 
 DATA = Path("data")
-STAGES = ("crawl", "landmarks", "emotion", "align", "whiten", "review")
+STAGES = ("crawl", "landmarks", "identity", "emotion", "align", "whiten", "review")
 MAX_PIXELS = 100_000_000
 
 

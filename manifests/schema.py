@@ -107,6 +107,27 @@ FACE_SCORES = Table(
 )
 LANDMARKS = Table("landmarks", (*_CRAWL_FACTS, *_LANDMARK_SCORES))
 
+IDENTITY_SCORES = Table(
+    "scores/identity",
+    (
+        Column("row_id", _STRING, "as in crawl"),
+        Column("phash", _BYTES, "64 bits of the whole picture, lowest cosine frequencies; big-endian", True),
+        Column("dhash", _BYTES, "64 bits of the whole picture, each cell against its left neighbour", True),
+        Column("embedding", _BYTES, "128 little-endian float32, dlib's face network", nullable=True),
+    ),
+)
+_IDENTITY_FACTS = (
+    Column("agreeing", _INT, "pictures in the person's largest group of faces that agree", nullable=True),
+    Column("own_distance", _REAL, "embedding distance from the centre of that group, the picture left out", True),
+    Column("own_ratio", _REAL, "the same by the median of the group's own distances", nullable=True),
+    Column("other_identity", _STRING, "the other person of the data set whose centre is nearest", nullable=True),
+    Column("other_distance", _REAL, "embedding distance from that centre", nullable=True),
+    Column("repeats", _STRING, "row_id of the person's better picture of the same photograph", nullable=True),
+    Column("shared_with", _STRING, "another person under whose name the same photograph stands", nullable=True),
+    Column("shared_distance", _REAL, "`own_distance` of the photograph there", nullable=True),
+)
+IDENTITY = Table("identity", (*LANDMARKS.columns, *_IDENTITY_FACTS))
+
 _EMOTION_SCORES = tuple(
     Column(f"p_{name}", _REAL, f"probability of {name}, mini-XCEPTION", nullable=True) for name in EMOTIONS
 )
@@ -118,7 +139,7 @@ EMOTION_SCORES = Table(
         *_EMOTION_SCORES,
     ),
 )
-EMOTION = Table("emotion", (*LANDMARKS.columns, *_EMOTION_SCORES))
+EMOTION = Table("emotion", (*IDENTITY.columns, *_EMOTION_SCORES))
 
 _ALIGN_SCORES = (
     Column("transform", _REALS, "2 x 3 similarity, row by row, original pixels to aligned pixels"),
@@ -239,8 +260,8 @@ DROPS = Table(
 )
 
 TABLES = (
-    CRAWL, FACE_SCORES, LANDMARKS, EMOTION_SCORES, EMOTION, ALIGN_SCORES, ALIGN, WHITEN_SCORES, WHITEN,
-    REVIEW, REVIEW_TASKS, VOICES, MANIFEST, DROPS,
+    CRAWL, FACE_SCORES, LANDMARKS, IDENTITY_SCORES, IDENTITY, EMOTION_SCORES, EMOTION, ALIGN_SCORES, ALIGN,
+    WHITEN_SCORES, WHITEN, REVIEW, REVIEW_TASKS, VOICES, MANIFEST, DROPS,
 )  # fmt: skip
 
 

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import data, dlib_net, facenet, judges, system
+from models import data, facenet, judges, system
 from models.config import Experiment
 from models.judges import Judge
 from models.losses import Perceptual
 from models.pack import Packed
 from models.setup import Options, Place, Run, prepare
 from models.state import State
+from pipeline import dlib_net
 from pipeline.frontend import PROFILES
 
 _FRAMES = 800  # of each random recording

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from manifests import weights
 from manifests.errors import UsageError
-from models import dlib_net, face_net, facenet
+from models import face_net, facenet
 from models.published import fold
+from pipeline import dlib_net
 from pipeline.geometry import PUPIL_DISTANCE, PUPILS_Y
 
 Prepare = Callable[[Tensor], Tensor]

@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from manifests import table, weights
 from manifests.errors import DataError, HqvoxError, UsageError
 from manifests.settings import build
-from pipeline import engine, events, settings
+from pipeline import engine, events, settings, survey
 from pipeline.engine import Died, Executor
 from pipeline.events import Events
 from pipeline.progress import FetchProgress, StageProgress, say
@@ -84,6 +85,7 @@ def run_stage(stage: Stage, params: Params, workers: int | Executor | None = Non
         if isinstance(stage, RowStage):
             weights.ensure(stage.weights(_settings(stage, params)[0]), FetchProgress())
         with planned(stage, params) as tasks:
+            survey.hold(stage, tasks, partial(_outcomes, executor=executor, log=log))
             summary = _map(stage, tasks, params, engine.Serial() if _is_serial(stage) else executor, log)
         failed = _failed_rows(params, summary)
         metrics = {k: v for k, v in asdict(summary).items() if k in ("input", "kept", "reasons", "digest")}
@@ -143,7 +145,8 @@ def planned(stage: RowStage | ShardStage, params: Params) -> Iterator[list[Task]
         scoring, limits = _settings(stage, params)
         digests = {name: weights.digest(name) for name in stage.weights(scoring)}
         inputs = table.shards(context.paths.data / stage.reads.name, context.buckets)
-        yield [RowTask(stage, scoring, limits, context, path.name, digests) for path in inputs]
+        rows = [RowTask(stage, scoring, limits, context, path.name, digests) for path in inputs]
+        yield [replace(task, surveyed=survey.facts_of(task)) for task in rows]
         return
     chosen = build(stage.settings, params.section(stage.name), stage.name)
     with stage.around(chosen, context) if stage.around else nullcontext() as extra:

@@ -35,6 +35,8 @@ class RowTask:
     shard: str
     weights: dict[str, str]  # name: sha256
     quarantined: Mapping[str, Drop] = field(default_factory=dict)  # by row_id: what is not to be touched
+    surveyed: Path | None = None  # JSON file of what the stage's survey says of each row
+    scores_only: bool = False  # for that survey: nothing is decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ def _row_work(task: RowTask) -> Work:
         everything = data / stage.score_all.name / task.shard
         table.expect(everything, stage.score_all)
         inputs[stage.score_all.name] = table.rows_digest(everything)
+    if task.surveyed is not None:
+        inputs["survey"] = table.digest_of(_facts(task))
     made_by = {"code": _code(stage.decide.__module__), "table": _shape(stage.writes)}
     key = table.digest_of({"scoring": scoring_key, "limits": asdict(task.limits), "inputs": inputs, "by": made_by})
     record = {
@@ -150,6 +154,10 @@ def _shard_work(task: ShardTask, rows: list[Row]) -> Work:
 def run_row_shard(task: RowTask) -> Outcome:
     """Score, decide and render one shard of a RowStage, unless it is finished already."""
     stage, work = task.stage, _row_work(task)
+    if task.scores_only:
+        rows = _rows(task)
+        _scores(task, rows, work.scoring_key)
+        return Outcome(len(rows), 0, {}, "", task.shard)
     done = finished(task, work)
     if done is not None:
         return done
@@ -191,7 +199,22 @@ def rehearse(task: Task, only: frozenset[str]) -> None:
         _process(task, rows)
         return
     scores, failures = _score(task, [row for row in _scored(task) if row["row_id"] in only])
-    _decide(task, rows, scores, failures)
+    if not task.scores_only:
+        _decide(task, rows, scores, failures)
+
+
+def scored_rows(task: RowTask) -> list[Row]:
+    """The rows of a shard that have scores, and these; for the stage's survey."""
+    scores = {row["row_id"]: row for row in table.read_rows(scores_path(task))}
+    return [row | scores[row["row_id"]] for row in _rows(task) if row["row_id"] in scores]
+
+
+def _facts(task: RowTask) -> dict[str, Row]:
+    """By row_id: what the survey says of the rows; empty where it was not held yet."""
+    if task.surveyed is None or not task.surveyed.exists():
+        return {}
+    facts: dict[str, Row] = json.loads(task.surveyed.read_text(encoding="utf-8"))
+    return facts
 
 
 def _shape(of: Table) -> list[Any]:
@@ -365,7 +388,7 @@ def _with_payload(task: RowTask, rows: Sequence[Row]) -> Iterator[Row]:
 
 def _decide(task: RowTask, rows: Sequence[Row], scores: dict[str, Row], failures: dict[str, Drop]) -> list[Row | Drop]:
     """One result per row: the decision, then the pictures of the rows that are kept."""
-    stage = task.stage
+    stage, facts = task.stage, _facts(task)
     results: dict[str, Row | Drop] = {}
     for row in rows:
         row_id = row["row_id"]
@@ -373,7 +396,7 @@ def _decide(task: RowTask, rows: Sequence[Row], scores: dict[str, Row], failures
             results[row_id] = failures[row_id]
             continue
         try:
-            results[row_id] = stage.decide(row, scores[row_id], task.limits)
+            results[row_id] = stage.decide(row, scores[row_id] | facts.get(row_id, {}), task.limits)
         except HqvoxError:
             raise
         except Exception as error:  # noqa: BLE001

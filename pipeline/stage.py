@@ -1,7 +1,8 @@
 """All that the author of a stage must know: three shapes of stage, and what a dropped row is.
 
-A stage scores, then decides. `score` runs the networks and is cached row by row; `decide` is pure, instant and
-always rerun; `render` makes the pictures of the rows that were kept. The runner (`pipeline.run`) does all I/O.
+A stage scores, then decides. `score` runs the networks and is cached row by row; `survey`, where there is one, looks
+at the scores of all shards at once; `decide` is pure, instant and always rerun; `render` makes the pictures of the
+rows that were kept. The runner (`pipeline.run`) does all I/O.
 """
 
 from collections.abc import Callable, Sequence
@@ -85,6 +86,7 @@ class RowStage:
     depends: tuple[str, ...]
     render: Callable[[Row, Row, Any], Row] | None = None
     payload: tuple[tuple[str, str], ...] = ()  # (stage, column)
+    survey: Callable[[list[Row], Any], list[Row]] | None = None  # all rows with their scores in, facts of each out
     score_all: Table | None = None  # score every row of this table, so that a looser limit upstream runs no network
     weights: Callable[[Any], tuple[str, ...]] = no_weights
     version: str = "1"  # raise it when `score` or `render` changes what it computes

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.stage import Stage
 
-STAGES = ("crawl", "landmarks", "emotion", "align", "whiten", "review", "voices", "manifest", "stats")
+STAGES = ("crawl", "landmarks", "identity", "emotion", "align", "whiten", "review", "voices", "manifest", "stats")
 
 
 def load(name: str) -> "Stage":

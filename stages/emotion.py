@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from manifests.schema import EMOTION, EMOTION_SCORES, EMOTIONS, FACE_SCORES, LANDMARKS
+from manifests.schema import EMOTION, EMOTION_SCORES, EMOTIONS, FACE_SCORES, IDENTITY
 from manifests.settings import NotNegative, Share
 from pipeline import expression
 from pipeline.expression import Features
@@ -83,7 +83,7 @@ def _weights(scoring: Scoring) -> tuple[str, ...]:
 
 STAGE = RowStage(
     name="emotion",
-    reads=LANDMARKS,
+    reads=IDENTITY,
     writes=EMOTION,
     scores=EMOTION_SCORES,
     scoring=Scoring,

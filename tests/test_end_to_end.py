@@ -20,7 +20,7 @@ from stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINE = [sys.executable, "-m", "stages.cli"]
-ON_PICTURES = ("landmarks", "emotion", "align", "whiten", "review")
+ON_PICTURES = ("landmarks", "identity", "emotion", "align", "whiten", "review")
 
 
 def settle(folder: Path, people: int, **changes: dict[str, object]) -> None:

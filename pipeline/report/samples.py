@@ -16,6 +16,7 @@ from pipeline.stage import Row
 # Which stage's picture shows best why a row was dropped; stages not named here drop before there are pictures.
 _PICTURES = {
     "landmarks": CRAWL.name,
+    "identity": CRAWL.name,
     "emotion": CRAWL.name,
     "align": CRAWL.name,
     "whiten": ALIGN.name,

@@ -29,7 +29,7 @@ from pipeline.review.people import Wanted
 from pipeline.run import run_stage
 from pipeline.settings import Params, Run
 from pipeline.stage import Context, Paths
-from stages import align, crawl, emotion, landmarks, manifest, review, stats, voices, whiten
+from stages import align, crawl, emotion, identity, landmarks, manifest, review, stats, voices, whiten
 from stages.cli import main
 from tests.faults.pictures import face, saved
 
@@ -110,6 +110,7 @@ def run_all(folder: Path, metadata: Path, urls: Path) -> None:
     sections: dict[str, dict[str, Any]] = {
         "crawl": {"source": "urls", "urls": str(urls), "contact": "me@example.org", "metadata": [str(metadata)]},
         "landmarks": {"second_look_px": None},
+        "identity": {"enabled": False},
         "emotion": {"enabled": False},
         "whiten": {"enabled": False, "max_coverage": 1.0, "min_edge_quality": 0.0},
         "review": {"min_per_person": 1},
@@ -119,8 +120,8 @@ def run_all(folder: Path, metadata: Path, urls: Path) -> None:
     paths = Paths(folder / "data", folder / "reports", folder / "metrics", folder / "review")
     chosen = Params(paths, Run(buckets=2, max_failed=0.0), sections)
     crawl_stage = replace(crawl.STAGE, around=answers)
-    picture_stages = (crawl_stage, landmarks.STAGE, emotion.STAGE, align.STAGE, whiten.STAGE, review.STAGE)
-    for stage in (*picture_stages, voices.STAGE, manifest.STAGE, stats.STAGE):
+    on_faces = (landmarks.STAGE, identity.STAGE, emotion.STAGE, align.STAGE, whiten.STAGE, review.STAGE)
+    for stage in (crawl_stage, *on_faces, voices.STAGE, manifest.STAGE, stats.STAGE):
         run_stage(stage, chosen, 1)
     for form in FORMATS:
         out = paths.data / "review_batches" / form

@@ -12,7 +12,7 @@ from pipeline.images import decode
 from pipeline.run import run_stage
 from pipeline.settings import Params, Run
 from pipeline.stage import Paths, Row
-from stages import align, crawl, emotion, landmarks
+from stages import align, crawl, emotion, identity, landmarks
 from tests.faults import pictures
 
 LOSSY_PX = 3.0  # how far JPEG and CMYK may move a landmark
@@ -36,10 +36,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sections: dict[str, dict[str, Any]] = {
         "crawl": {"source": "folder", "folder": str(folder / "photos")},
         "landmarks": {"second_look_px": None},
+        "identity": {"enabled": False},  # one face, in every format there is
         "emotion": {"enabled": False},
     }
     paths = Paths(folder / "data", folder / "reports", folder / "metrics", folder / "review")
-    for stage in (crawl.STAGE, landmarks.STAGE, emotion.STAGE, align.STAGE):
+    for stage in (crawl.STAGE, landmarks.STAGE, identity.STAGE, emotion.STAGE, align.STAGE):
         run_stage(stage, Params(paths, Run(buckets=2, max_failed=0.0), sections), 1)
     return folder
 
@@ -52,7 +53,7 @@ def rows(project: Path, name: str) -> dict[str, Row]:
 
 def fate(project: Path, name: str) -> str | None:
     """Why a picture was dropped, by whichever stage; None where it got through."""
-    drops = {stage: rows(project, f"drops/{stage}") for stage in ("crawl", "landmarks", "emotion", "align")}
+    drops = {stage: rows(project, f"drops/{stage}") for stage in ("crawl", "landmarks", "identity", "emotion", "align")}
     reasons = [found[name]["reason"] for found in drops.values() if name in found]
     assert len(reasons) + (name in rows(project, "align")) == 1, "kept once or dropped once"
     return reasons[0] if reasons else None

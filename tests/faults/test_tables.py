@@ -18,7 +18,8 @@ from tests.factories import make_rows, write_stage
 
 READS = {
     "landmarks": schema.CRAWL,
-    "emotion": schema.LANDMARKS,
+    "identity": schema.LANDMARKS,
+    "emotion": schema.IDENTITY,
     "align": schema.EMOTION,
     "whiten": schema.ALIGN,
     "review": schema.WHITEN,
@@ -74,7 +75,8 @@ DAMAGES = (
 def run(folder: Path, *arguments: str, **sections: object) -> Result:
     """A verb of the command, in this process, with every network switched off that can be."""
     paths = {name: str(folder / name) for name in ("data", "reports", "metrics", "review")}
-    off = {"emotion": {"enabled": False}, "whiten": {"enabled": False}, "run": {"buckets": 1}, "paths": paths}
+    networks = {name: {"enabled": False} for name in ("identity", "emotion", "whiten")}
+    off = networks | {"run": {"buckets": 1}, "paths": paths}
     settings = folder / "params.yaml"
     settings.write_text(yaml.safe_dump(off | sections))
     return CliRunner().invoke(main, [*arguments, "--params", str(settings)])

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from manifests import weights
 from manifests.errors import DataError, Missing, UsageError
-from models import dlib_net, face_net, judges
+from models import face_net, judges
 from models.face_net import OwnNet, Shape
 from models.judges import dlib_window, window
-from pipeline import geometry, warp
+from pipeline import dlib_net, geometry, warp
 
 CPU = torch.device("cpu")
 SMALL = Shape(width=4, embedding=8)

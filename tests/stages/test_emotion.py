@@ -8,7 +8,7 @@ import pytest
 
 from manifests import weights
 from manifests.errors import Missing
-from manifests.schema import EMOTION_SCORES, EMOTIONS, LANDMARKS
+from manifests.schema import EMOTION_SCORES, EMOTIONS, IDENTITY
 from pipeline.faces import emotion
 from pipeline.images import encode_jpeg
 from pipeline.progress import FetchProgress
@@ -34,7 +34,7 @@ def scores(**p):
 
 
 def row(**drawn):
-    return make_rows(LANDMARKS, 1, landmarks=(100 * draw_face(**drawn) + 50).ravel().tolist())[0]
+    return make_rows(IDENTITY, 1, landmarks=(100 * draw_face(**drawn) + 50).ravel().tolist())[0]
 
 
 def judge(p, limits=None, **drawn):

@@ -7,7 +7,7 @@ import pytest
 
 from manifests import weights
 from manifests.errors import Missing
-from manifests.schema import EMOTIONS, LANDMARKS
+from manifests.schema import EMOTIONS, IDENTITY
 from pipeline import expression
 from pipeline.faces import emotion, landmark
 from pipeline.progress import FetchProgress
@@ -23,7 +23,7 @@ def faces(count: int = 60) -> Faces:
     rng = np.random.default_rng(3)
     neutral = np.arange(count) % 2 == 0
     rows = [
-        make_rows(LANDMARKS, 1, landmarks=(100 * draw_face(opening=0.02 if calm else 0.12)).ravel().tolist())[0]
+        make_rows(IDENTITY, 1, landmarks=(100 * draw_face(opening=0.02 if calm else 0.12)).ravel().tolist())[0]
         for calm in neutral
     ]
     p_neutral = np.where(neutral, 0.8, 0.3) + rng.uniform(-0.1, 0.1, count)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from manifests import weights
 from manifests.errors import DataError
-from models import dlib_net
+from pipeline import dlib_net
 from tests.models.networks import n_parameters, on_meta
 
 WANTED = 8  # photographs
