@@ -1,4 +1,7 @@
-"""robots.txt by RFC 9309: asked for once a day and site; what cannot be read because of the server forbids all."""
+"""The rules of a site, asked for once a day: robots.txt by RFC 9309, and the TDM Reservation Protocol's file.
+
+A robots.txt that cannot be read because of the server forbids everything; a tdmrep.json that is not there, nothing.
+"""
 
 import json
 import time
@@ -11,27 +14,35 @@ from pathlib import Path
 from protego import Protego
 
 from manifests.table import write_text
-from pipeline.crawl.fetch import ROBOT, Later, Text
-from pipeline.crawl.outcome import BLOCKED
+from pipeline.crawl.fetch import ROBOT
+from pipeline.crawl.outcome import BLOCKED, OPTED_OUT
+from pipeline.crawl.replies import Later, Text
+from pipeline.crawl.tdmrep import covers, reserved_locations
 from pipeline.stage import Drop
 
 MAX_BYTES = 512_000  # RFC 9309, 2.5: at least 500 kibibytes are read
 VALID_S = 24 * 3600.0  # RFC 9309, 2.4: not used for longer
 _TOO_MANY = 429
+_SHOWN = 100  # characters of a pattern
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The robots.txt of a site as it was found."""
+    """The robots.txt and tdmrep.json of a site as they were found."""
 
     site: str  # scheme://host[:port]
     asked_at: float  # Unix seconds
     status: int | None  # None: no answer at all
     text: str = ""
+    tdmrep: str = ""  # empty: there is none
 
     @cached_property
     def _parsed(self) -> Protego:
         return Protego.parse(self.text)
+
+    @cached_property
+    def _reserved(self) -> tuple[str, ...]:
+        return reserved_locations(self.tdmrep)
 
     @property
     def found(self) -> bool:
@@ -56,6 +67,10 @@ class Rules:
             return Drop(BLOCKED, detail=f"{self.evidence}; taken as a refusal (RFC 9309)")
         if self.found and not self._parsed.can_fetch(url, ROBOT):
             return Drop(BLOCKED, detail=f"{self.evidence}, disallows {ROBOT}")
+        for location in self._reserved:
+            if covers(location, url):
+                digest = sha256(self.tdmrep.encode()).hexdigest()[:16]
+                return Drop(OPTED_OUT, detail=f"tdmrep.json, sha256 {digest}, reserves {location[:_SHOWN]}")
         return None
 
     @cached_property

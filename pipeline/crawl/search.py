@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from manifests.errors import DataError, Missing
-from pipeline.crawl.fetch import Fetcher, Later, Text
+from pipeline.crawl.fetch import Fetcher
 from pipeline.crawl.outcome import PASSING_STATUS
+from pipeline.crawl.replies import Later, Text
 from pipeline.names import clean
 from pipeline.stage import Drop
 

@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from manifests import removals
 from pipeline.crawl import guard
 from pipeline.crawl.content import Picture, look
 from pipeline.crawl.download import Part, download
-from pipeline.crawl.fetch import Fetcher, Got, Moved
+from pipeline.crawl.fetch import Fetcher
 from pipeline.crawl.guard import is_public
-from pipeline.crawl.schedule import Job, Politeness
+from pipeline.crawl.politeness import Politeness
+from pipeline.crawl.replies import Got, Moved
 from pipeline.crawl.spool import Spool, spool_folder
+from pipeline.crawl.turns import Job
 from pipeline.stage import Drop
 
-from .webserver import HOST, Web, jpeg, reply, serve
+from .webserver import HOST, Answer, Web, jpeg, reply, serve
 
 LIMITS = Politeness(
     timeout_s=0.3,
@@ -95,6 +98,27 @@ def test_connections_are_kept_alive(web):
             assert isinstance(fetcher.ask(absent), Drop)
             assert isinstance(fetcher.ask(moved), Moved)
     assert web.connections == before + 1
+
+
+def test_what_a_server_sends_after_its_answer_is_not_taken_for_the_next_answer(web):
+    """Neither when it comes with the answer nor a moment later, though the connection is wanted again at once."""
+
+    def lie(pause_s: float) -> Answer:
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            reply(jpeg(1))(handler)
+            time.sleep(pause_s)
+            reply(b"<html>")(handler)
+
+        return answer
+
+    good = web.on("/after-a-lie.jpg", reply(jpeg(2)))
+    with Fetcher(LIMITS, connect_to=web.connect_to) as fetcher:
+        for pause_s in (0.0, 0.001, 0.004):
+            lying = web.on("/lie.jpg", lie(pause_s))
+            for url, data in ((lying, jpeg(1)), (good, jpeg(2))) * 5:
+                answer = fetcher.ask(url)
+                assert isinstance(answer, Got), (pause_s, url)
+                assert answer.picture.data == data
 
 
 @pytest.mark.parametrize("status", [204, 304, 401, 403, 404, 410, 418])

@@ -8,8 +8,9 @@ from PIL import Image
 
 from pipeline.crawl.drift import Drift, compare, drift_of
 from pipeline.crawl.plan import plan_of, text_of
+from pipeline.crawl.politeness import Politeness
 from pipeline.crawl.record import Facts, Record
-from pipeline.crawl.schedule import Job, Politeness
+from pipeline.crawl.turns import Job
 from pipeline.stage import Drop
 
 
