@@ -38,7 +38,9 @@ def project(folder: Path, world: Path, buckets: int) -> None:
     shutil.copytree(world, folder / "demo", copy_function=os.link)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["run"]["buckets"] = buckets
-    params["crawl"] |= {"source": "urls", "serve_folder": "demo/photos"}
+    # On a busy machine an answer may take its time: a timeout would be a row that only one of the two runs has.
+    patient = {"timeout_s": 3600.0, "deadline_s": 3600.0, "min_bytes_per_s": 1.0}
+    params["crawl"] |= {"source": "urls", "serve_folder": "demo/photos"} | patient
     params["review"]["min_per_person"] = 1
     params["manifest"]["require_both"] = False
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
@@ -55,8 +57,8 @@ def wait_for(what: Callable[[], object], seconds: float) -> None:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[tuple[str, Workers]]:
-    """A scheduler and two workers: its address, and the workers."""
+def cluster(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes], Workers]]:
+    """A scheduler and two workers: its address, it, and the workers."""
 
     def start(*command: str) -> subprocess.Popen[bytes]:
         log = (folder / f"{command[0]}.log").open("ab")
@@ -71,7 +73,7 @@ def cluster(folder: Path) -> Iterator[tuple[str, Workers]]:
         workers += [
             start("worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard") for _ in range(2)
         ]
-        yield json.loads(file.read_text())["address"], workers
+        yield json.loads(file.read_text())["address"], scheduler, workers
     finally:
         for process in (*workers, scheduler):
             process.terminate()
@@ -106,7 +108,7 @@ def run_serially(folder: Path) -> float:
 
 def repro_on_cluster(folder: Path, buckets: int) -> tuple[float, int]:
     """`dvc repro` with a worker killed half way; seconds, and how many tasks that cost."""
-    with cluster(folder.parent) as (address, workers), (folder / "run.log").open("wb") as log:
+    with cluster(folder.parent) as (address, _, workers), (folder / "run.log").open("wb") as log:
         began = time.perf_counter()
         environment = OURS | {"DASK_SCHEDULER_ADDRESS": address}
         repro = [sys.executable, "-m", "dvc", "repro"]

@@ -41,7 +41,7 @@ def show(axes: Axes, stage: str, tables: dict[str, dict[str, dict[str, Any]]], r
         axes.scatter(points[:, 0], points[:, 1], s=1.5, c="#3ddc97", linewidths=0)
         axes.set_xlabel(f"yaw {row['yaw_deg']:+.0f}°, pitch {row['pitch_deg']:+.0f}°", fontsize=7)
     if stage == "identity" and row["own_distance"] is not None:
-        axes.set_xlabel(f"{row['own_distance']:.2f} from own, {row['other_distance']:.2f} from next", fontsize=6)
+        axes.set_xlabel(f"distance {row['own_distance']:.2f}", fontsize=7)
     if stage == "emotion" and row["p_neutral"] is not None:
         axes.set_xlabel(f"neutral {row['p_neutral']:.2f}", fontsize=7)
     if stage == "review":

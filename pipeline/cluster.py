@@ -5,7 +5,8 @@ Only shard names and settings travel. Every worker process has one thread and ke
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from concurrent.futures import CancelledError
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,7 +34,8 @@ class Cluster:
     def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result | Died[Task]]:
         """Yield the results as they come.
 
-        Raises UsageError where a worker has several threads, sees other files or runs other code.
+        Raises UsageError where a worker has several threads, sees other files or runs other code, Missing where the
+        scheduler goes away.
         """
         folder = str(Path.cwd())
         _check(self.client, folder)
@@ -45,6 +47,8 @@ class Cluster:
                     yield future.result()
                 except KilledWorker:
                     yield Died(task)
+                except CancelledError as error:  # not by us
+                    raise Missing("the Dask scheduler went away: start it again, then run this again") from error
         finally:
             self.client.cancel(list(futures))
 
@@ -66,7 +70,8 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Cluster]:
         try:
             yield Cluster(client, client.dashboard_link or None)
         finally:
-            client.run_on_scheduler(_allow_failures, count=before)
+            with suppress(OSError):  # it went away
+                client.run_on_scheduler(_allow_failures, count=before)
 
 
 @contextmanager

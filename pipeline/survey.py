@@ -36,13 +36,18 @@ def hold(
         pass
     if not of_rows:
         return
-    parts = [scored_columns(task) for task in of_rows]
-    parts = [part.append_column(_SHARD, pa.repeat(number, len(part))) for number, part in enumerate(parts)]
-    # In an order that neither workers nor buckets change: sums depend on it in their last bits.
-    found = pa.concat_tables(parts).sort_by([("identity_id", "ascending"), ("row_id", "ascending")])
+    found = _together(of_rows)
     facts = stage.survey(found.drop_columns([_SHARD]), of_rows[0].limits).append_column("row_id", found["row_id"])
     for number, task in enumerate(of_rows):
         rows = facts.filter(pc.equal(found[_SHARD], number)).to_pylist()
         path = facts_of(task)
         assert path is not None, "a stage with a survey"
         table.write_text(path, json.dumps({row.pop("row_id"): row for row in rows}, sort_keys=True))
+
+
+def _together(tasks: Sequence[RowTask]) -> pa.Table:
+    """The surveyed columns of all shards, and the number of each row's task: columns, since rows would fill memory."""
+    parts = [scored_columns(task) for task in tasks]
+    numbered = [part.append_column(_SHARD, pa.repeat(number, len(part))) for number, part in enumerate(parts)]
+    # In an order that neither workers nor buckets change: sums depend on it in their last bits.
+    return pa.concat_tables(numbered).sort_by([("identity_id", "ascending"), ("row_id", "ascending")])

@@ -207,7 +207,9 @@ class Fetcher:
 def _release(response: BaseHTTPResponse) -> None:
     """Give the connection back if nothing, or little, is left on it; else hang up rather than read what is unwanted."""
     left = response.length_remaining  # None: not known
-    if left is not None and left <= _SMALL_BYTES and response.status != _OK:
+    if response.status < _OK:
+        response.close()  # an interim answer: the answer itself is still to come
+    elif left is not None and left <= _SMALL_BYTES and response.status != _OK:
         response.drain_conn()  # also where nothing is left: http.client wants to be read to the end
     elif left != 0:
         response.close()

@@ -104,9 +104,17 @@ def moved(url: str, status: int, headers: Mapping[str, str]) -> Moved | Drop | N
     if location is None:
         return None
     try:
-        return Moved(canonical_url(urljoin(url, location)))
+        return Moved(canonical_url(urljoin(url, _as_utf8(location))))
     except (BadAddress, ValueError) as error:
         return Drop("bad_redirect", detail=str(error))
+
+
+def _as_utf8(header: str) -> str:
+    """A header that holds UTF-8, as many servers send it; http.client reads every header as Latin-1."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 def refusal(status: int, headers: Mapping[str, str], max_wait_s: float) -> Later | Drop:

@@ -57,20 +57,27 @@ class Rules:
     @cached_property
     def evidence(self) -> str:
         """By what an address of this site was allowed or refused."""
+        return f"{self._robots}; {self._tdmrep}" if self.tdmrep else self._robots
+
+    @property
+    def _robots(self) -> str:
         if self.found:
-            return f"robots.txt, sha256 {sha256(self.text.encode()).hexdigest()[:16]}"
+            return f"robots.txt, sha256 {_short_digest(self.text)}"
         return f"robots.txt: {'no answer' if self.status is None else f'HTTP status {self.status}'}"
+
+    @property
+    def _tdmrep(self) -> str:
+        return f"tdmrep.json, sha256 {_short_digest(self.tdmrep)}"
 
     def refusal(self, url: str) -> Drop | None:
         """Why an address of this site may not be asked for."""
         if self.unavailable:
-            return Drop(BLOCKED, detail=f"{self.evidence}; taken as a refusal (RFC 9309)")
+            return Drop(BLOCKED, detail=f"{self._robots}; taken as a refusal (RFC 9309)")
         if self.found and not self._parsed.can_fetch(url, ROBOT):
-            return Drop(BLOCKED, detail=f"{self.evidence}, disallows {ROBOT}")
+            return Drop(BLOCKED, detail=f"{self._robots}, disallows {ROBOT}")
         for location in self._reserved:
             if covers(location, url):
-                digest = sha256(self.tdmrep.encode()).hexdigest()[:16]
-                return Drop(OPTED_OUT, detail=f"tdmrep.json, sha256 {digest}, reserves {location[:_SHOWN]}")
+                return Drop(OPTED_OUT, detail=f"{self._tdmrep}, reserves {location[:_SHOWN]}")
         return None
 
     @cached_property
@@ -81,6 +88,10 @@ class Rules:
         asked = self._parsed.request_rate(ROBOT)
         by_rate = asked.seconds / asked.requests if asked and asked.requests else 0.0
         return max(self._parsed.crawl_delay(ROBOT) or 0.0, by_rate)
+
+
+def _short_digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 def rules_of(site: str, answer: Text | Later | Drop, asked_at: float) -> Rules:

@@ -5,15 +5,14 @@ site that fails again and again is left alone; and while our own network is dead
 waits, and no job is blamed for it.
 """
 
-import heapq
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import count
 from math import inf
 
 from manifests.errors import DataError
+from pipeline.crawl.agenda import Agenda
 from pipeline.crawl.network import Lost, Network
 from pipeline.crawl.pace import Pace
 from pipeline.crawl.politeness import Politeness
@@ -37,8 +36,7 @@ class Schedule:
         self._polite, self._ours, self._now = polite, ours, now
         self._changed = threading.Condition()
         self._sites: dict[str, Site] = {}
-        self._plan: list[tuple[float, int, Site]] = []  # heap by the time of the next request
-        self._numbers = count()
+        self._agenda = Agenda()
         self._over: deque[Job] = deque()  # to be given up
         self._open = 0  # jobs without an end
         self._watched: list[float] = []  # when waiting threads wake
@@ -109,9 +107,12 @@ class Schedule:
         """The rules of a site are known, ask for this delay and hold for so long."""
         with self._changed:
             site = self._sites[site_name]
+            waiting = site.set_aside()
+        judged = [(job, refusal(job.url)) for job in waiting]  # without the lock: hostile rules make this slow
+        with self._changed:
             site.running -= 1
             site.pace.asked(self._now())  # robots.txt and tdmrep.json are two requests
-            self._give_up(site.learned(refusal, delay_s, self._now() + valid_s))
+            self._give_up(site.learned(refusal, delay_s, self._now() + valid_s, judged))
             self._see_life(site)
             self._arrange(site)
 
@@ -176,12 +177,8 @@ class Schedule:
         self._over.extend(jobs)
 
     def _arrange(self, site: Site) -> None:
-        """Put a site's place in the plan right."""
-        at = site.ready_at()
-        site.entry = next(self._numbers)
-        if at is not None:
-            heapq.heappush(self._plan, (at, site.entry, site))
-        if at is not None or self._over or not self._open:
+        """Put a site's place in the agenda right."""
+        if self._agenda.arrange(site) or self._over or not self._open:
             self._changed.notify()
 
     def _next(self) -> Turn | None:
@@ -191,20 +188,19 @@ class Schedule:
         now = self._now()
         if self._network.dead_since is not None:
             return self._try_network(now)
-        while self._plan and (self._plan[0][0] <= now or self._plan[0][1] != self._plan[0][2].entry):
-            _, entry, site = heapq.heappop(self._plan)
-            if entry == site.entry:
-                turn = site.start(now)
-                self._arrange(site)
-                return turn
-        if self._network.lost and not self._plan and not any(site.running for site in self._sites.values()):
+        site = self._agenda.due(now)
+        if site is not None:
+            turn = site.start(now)
+            self._arrange(site)
+            return turn
+        if self._network.lost and not self._agenda and not any(site.running for site in self._sites.values()):
             self._revive()  # too few sites to suspect the network: they are to blame themselves
             return self._next()
         return None
 
     def _wait(self) -> None:
-        """Until something changes, or the time of the next in the plan has come; one thread watches the time."""
-        until = self._plan[0][0] if self._plan else inf
+        """Until something changes, or the time of the next request has come; one thread watches the time."""
+        until = self._agenda.next_at
         if self._network.dead_since is not None:
             until = self._network.probe_at
         if any(watched <= until for watched in self._watched):

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import count
 from math import inf
@@ -35,7 +35,7 @@ class Site:
     last: Drop = field(default_factory=lambda: Drop("connection"))  # the newest fault in the way of its rules
     lost: bool = False  # out of reach, and nobody has answered since
     left_alone: Drop | None = None  # why nothing more is asked
-    entry: int = -1  # its valid entry in the plan
+    entry: int = -1  # its valid entry in the agenda
 
     def put(self, job: Job, first: bool = False) -> bool:
         """Queue a job; False, and `job.fault` says why, where it may not be asked for."""
@@ -65,12 +65,26 @@ class Site:
         late = not self.jobs or (self.again and self.again[0][0] <= now)
         return Ask(heapq.heappop(self.again)[2] if late else self.jobs.popleft())
 
-    def learned(self, refusal: Refusal, delay_s: float, until: float) -> list[Job]:
-        """Its rules are known; the jobs that they forbid."""
+    def set_aside(self) -> deque[Job]:
+        """Its waiting jobs, which are taken away for their judgement by its rules."""
+        waiting, self.jobs = self.jobs, deque()
+        return waiting
+
+    def learned(
+        self, refusal: Refusal, delay_s: float, until: float, judged: Iterable[tuple[Job, Drop | None]]
+    ) -> list[Job]:
+        """Its rules are known, and judged the jobs set aside; the jobs that they forbid."""
         self.refusal, self.rules_until, self.rules_tries = refusal, until, 0
         self.pace.keep_to(delay_s)
-        jobs, self.jobs = self.jobs, deque()
-        return [job for job in jobs if not self.put(job)]
+        forbidden = []
+        newcomers = self.set_aside()
+        for job, drop in [*judged, *((job, refusal(job.url)) for job in newcomers)]:
+            if drop is None:
+                self.jobs.append(job)
+            else:
+                job.fault = drop
+                forbidden.append(job)
+        return forbidden
 
     def rules_later(self, polite: Politeness, now: float, wait_s: float | None) -> None:
         """Ask for its rules again, after a pause."""

@@ -19,7 +19,7 @@ def reserved_locations(text: str) -> tuple[str, ...]:
     return tuple(
         rule["location"]
         for rule in rules
-        if isinstance(rule.get("location"), str) and str(rule.get("tdm-reservation")) == "1"
+        if isinstance(rule.get("location"), str) and rule.get("tdm-reservation") in (1, "1")
     )
 
 

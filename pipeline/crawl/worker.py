@@ -40,6 +40,7 @@ class Worker:
     ) -> None:
         self._schedule, self._fetcher, self._robots = schedule, fetcher, robots
         self._spool, self._tally, self._removed = spool, tally, removed
+        self._halves: dict[str, Rules] = {}  # sites whose robots.txt came, and whose tdmrep.json is awaited
 
     def __call__(self, turn: Turn) -> None:
         """Do what the schedule says."""
@@ -89,7 +90,22 @@ class Worker:
             self._schedule.cleared(site, rules.refusal, rules.delay_s, valid_s)
 
     def _new_rules(self, site: str) -> Rules | None:
-        """What the site answers to the request for its rules; None where the schedule was told that it did not."""
+        """What the site answers to the requests for its rules; None where the schedule was told that it did not."""
+        rules = self._halves.pop(site, None) or self._robots_of(site)
+        if rules is None:
+            return None
+        if rules.refusal(f"{site}{PATH}") is None:
+            answer = self._fetcher.text(f"{site}{PATH}", MAX_BYTES)
+            fault = _fault(answer)
+            if fault is not None and self._schedule.not_cleared(site, fault):
+                self._halves[site] = rules
+                return None
+            if isinstance(answer, Text) and answer.status == _OK:
+                rules = replace(rules, tdmrep=answer.body.decode("utf-8", "replace"))
+        self._robots.put(rules)
+        return rules
+
+    def _robots_of(self, site: str) -> Rules | None:
         answer = self._fetcher.text(f"{site}/robots.txt", MAX_BYTES)
         fault = _fault(answer)
         if fault is not None and self._schedule.not_cleared(site, fault):
@@ -99,14 +115,6 @@ class Worker:
             assert isinstance(answer, Later | Drop)
             self._schedule.closed(site, answer.drop if isinstance(answer, Later) else answer)
             return None
-        if rules.refusal(f"{site}{PATH}") is None:
-            reservations = self._fetcher.text(f"{site}{PATH}", MAX_BYTES)
-            fault = _fault(reservations)
-            if fault is not None and self._schedule.not_cleared(site, fault):
-                return None
-            if isinstance(reservations, Text) and reservations.status == _OK:
-                rules = replace(rules, tdmrep=reservations.body.decode("utf-8", "replace"))
-        self._robots.put(rules)
         return rules
 
     def _write(self, job: Job, answer: Got | Unchanged | Drop, attempts: int) -> None:

@@ -16,7 +16,7 @@ from pipeline.cluster import connected
 from pipeline.engine import Processes, preload
 from pipeline.run import run_stage
 from tests.pipeline.poison import SCORE_DEADLY
-from tests.pipeline.test_engine import threads
+from tests.pipeline.test_engine import slow, threads
 from tests.pipeline.test_rescue import settings
 from tests.pipeline.toy import NUMBER_STAGE, digests
 
@@ -24,7 +24,7 @@ from tests.pipeline.toy import NUMBER_STAGE, digests
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
     """The address of a scheduler with two workers, as people start them."""
-    with killed_worker.cluster(tmp_path) as (address, _):
+    with killed_worker.cluster(tmp_path) as (address, *_):
         yield address
 
 
@@ -41,6 +41,9 @@ def test_poison_rows_cost_the_same_on_a_cluster(tmp_path: Path, cluster: str) ->
         summary = run_stage(SCORE_DEADLY, settings(folders["there"]), dask)
     assert summary is not None and summary.failed == 4
     assert digests(folders["here"] / "data") == digests(folders["there"] / "data")
+    started, *_ = (folders["there"] / ".hqvox/events.jsonl").read_text().splitlines()
+    assert json.loads(started)["executor"] == "dask"
+    assert json.loads(started)["dashboard"].startswith("http://127.0.0.1:")
 
 
 @pytest.mark.slow
@@ -55,6 +58,17 @@ def test_workers_with_other_code_are_refused(cluster: str, monkeypatch: pytest.M
     monkeypatch.setattr(source_code, "digest", lambda: "changed since")
     with connected(cluster, workers=0) as dask, pytest.raises(UsageError, match="start them again"):
         list(dask.map(abs, [1]))
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_goes_away_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.cluster._CONNECT_S", 3.0)
+    with killed_worker.cluster(tmp_path) as (address, scheduler, _), connected(address, workers=0) as dask:
+        results = dask.map(slow, range(400))
+        next(results)
+        scheduler.kill()
+        with pytest.raises(Missing, match="went away"):
+            list(results)
 
 
 @pytest.mark.slow

@@ -10,11 +10,13 @@ from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem  # type: ignore[import-untyped]
 
 from manifests import storage, table
-from manifests.errors import Missing
+from manifests.errors import Missing, UsageError
 from pipeline import engine, events
 from pipeline.plan import plan
+from pipeline.review import folders
 from pipeline.run import run_stage
-from pipeline.settings import Params
+from pipeline.settings import Params, load
+from pipeline.stage import Paths
 from tests.pipeline.toy import NUMBER_STAGE, SQUARE_STAGE, digests, params, run_both, values
 from tests.test_end_to_end import run, settle
 
@@ -91,6 +93,19 @@ def test_what_is_no_data_of_two_buckets_is_kept_apart() -> None:
     folders = {events.folder_of(storage.place(f"s3://{name}/data")) for name in ("a", "a/b", "c/b")}
     assert len(folders) == 3
     assert all(folder.parts[0] == ".hqvox" for folder in folders)
+
+
+def test_review_batches_stay_here() -> None:
+    assert folders.default(storage.place("s3://faces/data")) == Path("review_batches")
+
+
+def test_only_data_may_be_behind_a_url(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text("paths: {data: 's3://faces/data', metrics: 's3://faces/metrics'}")
+    with pytest.raises(UsageError, match="metrics must be a folder of this machine"):
+        load(file, ())
+    file.write_text("paths: {data: 's3://faces/data'}")
+    assert load(file, ()).paths == replace(Paths(), data=storage.place("s3://faces/data"))
 
 
 def test_nobody_answering_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,22 @@ def test_a_stranger_and_another_listed_person_are_told_apart() -> None:
     assert fates(rows) == {"a-5": "not_the_person", "a-6": "another_person"}
 
 
+def alike(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same where all faces lie nearer together, as those of drawings do: strangers within any fixed distance."""
+    return [row | {"embedding": (np.frombuffer(row["embedding"], "<f4") * 0.4).tobytes()} for row in rows]
+
+
+def test_among_faces_that_are_all_alike_a_stranger_is_told_by_the_distances_from_everybody_else() -> None:
+    rows = alike([row for who in range(12) for row in person(f"p{who:02d}", who, 5)] + [picture("p03", 5, 77)])
+    assert fates(rows) == {"p03-5": "like_a_stranger"}
+    assert fates(rows, replace(DEFAULT, max_own_norm=None)) == {}
+
+
+def test_among_few_people_nobody_is_like_a_stranger() -> None:
+    rows = alike([row for who in range(10) for row in person(f"p{who:02d}", who, 5)] + [picture("p03", 5, 77)])
+    assert fates(rows) == {}
+
+
 def test_people_who_look_alike_keep_their_pictures() -> None:
     twin = [row | {"identity_id": "b", "row_id": f"b-{i}"} for i, row in enumerate(person("a", 1, 12)[6:])]
     assert fates(person("a", 1, 6) + twin) == {}
@@ -96,7 +112,6 @@ def test_a_photograph_under_two_names_stays_where_it_fits() -> None:
     ("change", "spared"),
     [
         ({"max_own_distance": None}, "not_the_person"),
-        ({"max_own_norm": None, "max_own_distance": 9.0}, "like_a_stranger"),
         ({"drop_shared": False}, "shared_picture"),
         ({"drop_copies": False}, "near_duplicate"),
         ({"min_other_margin": None}, "another_person"),
@@ -169,6 +184,20 @@ def test_the_runner_judges_across_shards_the_same_at_any_bucket_count_and_again(
     assert {row["row_id"] for row in kept("one")} == {row["row_id"] for row in _planted()} - {"p1-7", "p3-7"}
     assert [validate_file(tmp_path / "three" / name) for name in parts] == [[]] * 3
     assert len(whole) == 1
+
+
+def test_a_picture_that_cannot_be_scored_is_dropped_and_the_others_are_judged(tmp_path: Path) -> None:
+    def score(row: dict[str, Any], scoring: Scoring) -> dict[str, Any]:
+        if row["row_id"] == "p2-0":
+            raise ValueError("no chip")
+        return _Planted({one["row_id"]: one for one in _planted()})(row, scoring)
+
+    run(tmp_path, 3, 1)
+    fake = replace(stage.STAGE, score=score, weights=no_weights, version="2")
+    paths = Paths(tmp_path / "data", tmp_path / "reports", tmp_path / "metrics", tmp_path / "review")
+    summary = run_stage(fake, Params(paths, Run(buckets=3, max_failed=0.1), {}), 1)
+    assert summary is not None
+    assert summary.reasons == {"error": 1, "another_person": 1, "not_the_person": 1}
 
 
 def test_two_workers_write_the_bytes_of_one(tmp_path: Path) -> None:

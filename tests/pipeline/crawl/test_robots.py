@@ -171,5 +171,6 @@ def test_a_tdmrep_json_that_robots_txt_forbids_is_not_asked_for(web, tmp_path):
 def test_a_tdmrep_json_that_comes_late_is_waited_for_and_one_that_never_comes_reserves_nothing(web, tmp_path):
     web.on("/.well-known/tdmrep.json", reply(status=503), RESERVED)
     assert reasons(crawl(web, tmp_path / "late", *BOTH))["/secret/1.jpg"] == "opted_out"
+    assert web.asked["/robots.txt"] == 1
     web.on("/.well-known/tdmrep.json", reply(status=503))
     assert reasons(crawl(web, tmp_path / "never", *BOTH)) == dict.fromkeys(BOTH)

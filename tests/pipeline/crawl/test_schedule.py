@@ -43,7 +43,7 @@ class World:
 
     def _pass_time(self) -> None:
         schedule = self.schedule
-        until = schedule._network.probe_at if schedule._network.dead_since is not None else schedule._plan[0][0]
+        until = schedule._network.probe_at if schedule._network.dead_since is not None else schedule._agenda.next_at
         self.clock.now = max(self.clock.now, until)
 
     def add(self, *urls: str) -> None:
