@@ -111,6 +111,7 @@ class ShardStage:
     list_rows: Callable[[Any, Context], list[Row]] | None = None
     fingerprint: Callable[[Sequence[Row], Any, Context], str] | None = None  # digest of what else is read (files)
     around: Callable[[Any, Context], AbstractContextManager[Any]] | None = None  # held open for the whole stage
+    planning: Callable[[], "ShardStage"] | None = None  # the stage for a plan, where listing or `around` does something
     instant: bool = False  # nothing is fetched or decoded: done again whenever our code changes, not only `version`
     serial: bool = False  # run shards one after another in this process (the stage has threads of its own)
     version: str = "1"

@@ -13,22 +13,23 @@ from functools import partial
 from pathlib import Path
 
 from manifests import removals, table
-from manifests.errors import DataError
+from manifests.errors import DataError, Missing
 from manifests.removals import REMOVED, Removals
 from manifests.schema import CRAWL, Table
 from manifests.table import digest_of
 from pipeline import engine
+from pipeline.crawl import served as folders
 from pipeline.crawl import sources
 from pipeline.crawl.answers import Answers, empty_spool, folder_of
 from pipeline.crawl.collect import Again, Collector, ask_for
 from pipeline.crawl.content import Picture, read
 from pipeline.crawl.download import Part
-from pipeline.crawl.listing import listing
+from pipeline.crawl.listing import known, listing
 from pipeline.crawl.record import Facts
-from pipeline.crawl.served import reachable, served_folder
 from pipeline.crawl.settings import Settings
 from pipeline.crawl.settle import not_asked, settle
 from pipeline.crawl.spool import DamagedBody
+from pipeline.crawl.turns import Job
 from pipeline.names import sample_id
 from pipeline.progress import say
 from pipeline.stage import Context, Drop, Row, ShardStage, failure
@@ -81,8 +82,8 @@ def around(settings: Settings, context: Context) -> Iterator[Crawler]:
     if folder := settings.folder:
         yield Crawler(partial(_read, folder, settings), removed, partial(sources.file_of, folder))
         return
-    served = served_folder(settings)
-    with reachable(served) as connect_to:
+    served = folders.made(settings)
+    with folders.reachable(served) as connect_to:
         yield Crawler(None, removed, served.file_of if served else no_file, connect_to)
     empty_spool(context.paths.data)
 
@@ -215,6 +216,49 @@ def writes(_settings: Settings) -> Table:
     return CRAWL
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a crawl would do, found out without asking anybody."""
+
+    rows: list[Row]
+    jobs: list[Job]  # the addresses to ask for
+    lookups: int  # requests to a search
+
+
+def outlook(settings: Settings, context: Context) -> Outlook:
+    """The rows that are known, and what is to be asked for. Raises Missing, DataError."""
+    rows, lookups = known(settings, context.paths.data)
+    if settings.folder:
+        return Outlook(rows, [], lookups)
+    with _asking_nobody(settings, context) as crawler:
+        return Outlook(rows, collector(settings, replace(context, extra=crawler)).jobs(rows, Again()), lookups)
+
+
+@contextmanager
+def _asking_nobody(settings: Settings, context: Context) -> Iterator[Crawler]:
+    """As `around`, but nothing is made, served or emptied."""
+    if settings.folder:
+        with around(settings, context) as crawler:
+            yield crawler
+        return
+    served = folders.served(settings)
+    yield Crawler(None, removals.load(settings.removals), served.file_of if served else no_file)
+
+
+def _expect_asked(settings: Settings, context: Context) -> list[Row]:
+    if settings.source == "demo" and not settings.demo_folder.is_dir():
+        raise Missing(f"the synthetic world is to be drawn into {settings.demo_folder}")
+    found = outlook(settings, context)
+    if found.jobs or found.lookups:
+        raise Missing(f"{len(found.jobs):,} addresses to ask for, {found.lookups:,} searches to make")
+    return found.rows
+
+
+def planning() -> ShardStage:
+    """The stage as `pipeline plan` sees it: nobody is asked; Missing says how many would be."""
+    return replace(STAGE, list_rows=_expect_asked, around=_asking_nobody)
+
+
 STAGE = ShardStage(
     name="crawl",
     writes=writes,
@@ -223,6 +267,7 @@ STAGE = ShardStage(
     list_rows=list_rows,
     fingerprint=fingerprint,
     around=around,
+    planning=planning,
     version="2",
 )
 

@@ -5,16 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from manifests import removals
 from manifests.errors import UsageError
 from manifests.settings import build
-from pipeline import identities
-from pipeline.crawl import found
 from pipeline.crawl.collect import Again
-from pipeline.crawl.listing import finds_file, listing
 from pipeline.crawl.outcome import Outcome
 from pipeline.crawl.plan import Plan, mean_bytes, plan_of, text_of
-from pipeline.crawl.served import photos
 from pipeline.crawl.settings import Settings
 from pipeline.run import context_of, run_stage
 from pipeline.settings import Params
@@ -48,20 +43,10 @@ def plan_text(params: Params) -> str:
 
 def _plan(settings: Settings, context: Context) -> Plan:
     """What a run would ask for, without asking. Raises Missing, DataError."""
-    data = context.paths.data
-    lookups = 0
-    if settings.source in found.PER_REQUEST:
-        people, finds = identities.load(settings.metadata), found.Finds(finds_file(settings, data))
-        pages = -(-settings.searched // found.PER_REQUEST[settings.source])
-        lookups = pages * len(found.to_search(people, finds, settings.searched))
-        rows = found.rows_of(people, finds, settings.searched)
-    else:
-        rows = listing(settings, data)
-    served = photos(settings)
-    crawler = crawl.Crawler(None, removals.load(settings.removals), served.file_of if served else crawl.no_file)
-    jobs = [] if settings.folder else crawl.collector(settings, replace(context, extra=crawler)).jobs(rows, Again())
-    ours = frozenset() if settings.asks_strangers else frozenset(job.site for job in jobs)
-    return replace(plan_of(len(rows), jobs, settings, mean_bytes(data), ours), lookups=lookups)
+    seen = crawl.outlook(settings, context)
+    ours = frozenset() if settings.asks_strangers else frozenset(job.site for job in seen.jobs)
+    made = plan_of(len(seen.rows), seen.jobs, settings, mean_bytes(context.paths.data), ours)
+    return replace(made, lookups=seen.lookups)
 
 
 def run(params: Params, retry: Sequence[str], host: str | None, refresh: bool, workers: int | None) -> None:

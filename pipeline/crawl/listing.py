@@ -24,6 +24,16 @@ def listing(settings: Settings, data: Path) -> list[Row]:
     return rows if settings.per_identity is None else sources.at_most(rows, settings.per_identity)
 
 
+def known(settings: Settings, data: Path) -> tuple[list[Row], int]:
+    """The same without any search: the rows, and the requests that the searches which were not made would take."""
+    if settings.source not in found.PER_REQUEST:
+        return listing(settings, data), 0
+    people, finds = identities.load(settings.metadata), found.Finds(finds_file(settings, data))
+    pages = -(-settings.searched // found.PER_REQUEST[settings.source])
+    lookups = pages * len(found.to_search(people, finds, settings.searched))
+    return found.rows_of(people, finds, settings.searched), lookups
+
+
 def _listed(settings: Settings, data: Path) -> list[Row]:
     if settings.source == "demo":
         from pipeline.world import demo

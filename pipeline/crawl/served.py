@@ -24,7 +24,7 @@ class Served:
         return sources.file_of(self.folder, url.removeprefix(f"http://{self.host}/"))
 
 
-def served_folder(settings: Settings) -> Served | None:
+def made(settings: Settings) -> Served | None:
     """The folder that a crawl serves to itself; the demo world is made if it is absent."""
     if settings.source == "demo":
         from pipeline.world import demo
@@ -32,22 +32,25 @@ def served_folder(settings: Settings) -> Served | None:
         demo.make_world(
             settings.demo_folder, people=settings.demo_people, seed=settings.demo_seed, workers=engine.cores()
         )
+    return served(settings)
+
+
+def served(settings: Settings) -> Served | None:
+    """The same, as it is; None where strangers' servers are asked, or files are read directly."""
+    if settings.source == "demo":
+        from pipeline.world import demo
+
         return Served(demo.HOST, settings.demo_folder)
-    return photos(settings)
-
-
-def photos(settings: Settings) -> Served | None:
-    """`crawl.serve_folder`, where there is one."""
     return Served(PHOTOS_HOST, settings.serve_folder) if settings.serve_folder else None
 
 
 @contextmanager
-def reachable(served: Served | None) -> Iterator[Mapping[str, tuple[str, int]]]:
+def reachable(folder: Served | None) -> Iterator[Mapping[str, tuple[str, int]]]:
     """Where the host of a served folder really is, for as long as it is served."""
-    if served is None:
+    if folder is None:
         yield {}
         return
     from pipeline.world import web
 
-    with web.serve(served.folder) as address:
-        yield {served.host: address}
+    with web.serve(folder.folder) as address:
+        yield {folder.host: address}

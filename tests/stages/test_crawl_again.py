@@ -22,6 +22,7 @@ from pipeline.crawl import log
 from pipeline.crawl.answers import folder_of
 from pipeline.crawl.collect import Again
 from pipeline.crawl.outcome import Outcome
+from pipeline.plan import plan
 from pipeline.run import Summary, run_stage
 from pipeline.settings import Params, Run
 from pipeline.stage import Paths
@@ -261,3 +262,20 @@ def test_the_command_plans_without_asking_and_refuses_what_makes_no_sense(web, t
     assert run(main, ["crawl", "--source", "commons", "--list", "x"]).exit_code == 2
     assert run(main, ["crawl", "--source", "google", "--dry-run"]).exit_code == 2, "nobody to search for"
     assert project.asked() == 0
+
+
+def test_a_plan_asks_nobody_and_touches_no_answer(tmp_path: Path, web: Web) -> None:
+    project = Project(tmp_path, web, 4)
+    for i in range(4):
+        web.on(f"/{i}.jpg", reply(jpeg(i)))
+    params = Params(project.paths, Run(buckets=3, workers=1), {"crawl": project.section})
+    (before,) = plan([STAGE], params)
+    assert before.why == {"4 addresses to ask for, 0 searches to make": 3} and before.to_do == 3
+    assert not web.asked
+    project.crawl()
+    asked, made = dict(web.asked), project.digests()
+    (after,) = plan([STAGE], params)
+    assert after.to_do == 0 and dict(web.asked) == asked and project.digests() == made
+    project.section["max_bytes"] = 10
+    assert plan([STAGE], params)[0].to_do
+    assert dict(web.asked) == asked
