@@ -25,8 +25,8 @@ def test_the_import_arrows_hold() -> None:
 def test_every_package_is_installed() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     tops = ("manifests", "models", "pipeline", "stages")
-    found = {".".join(path.parent.relative_to(ROOT).parts) for top in tops for path in (ROOT / top).rglob("__init__.py")}
-    assert sorted(listed) == sorted(found)
+    folders = [path.parent.relative_to(ROOT) for top in tops for path in (ROOT / top).rglob("__init__.py")]
+    assert sorted(listed) == sorted(".".join(folder.parts) for folder in folders)
 
 
 @pytest.mark.parametrize(
