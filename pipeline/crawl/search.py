@@ -118,9 +118,10 @@ class Commons:
                 for info in _dicts(page, "imageinfo"):
                     licence = _dict(_dict(info, "extmetadata"), "LicenseShortName").get("value")
                     yield Found(str(info.get("url") or ""), _text(licence), _text(info.get("descriptionurl")))
-            if "continue" not in answer:
+            following = {key: str(value) for key, value in _dict(answer, "continue").items()}
+            if following in ({}, more):
                 return
-            more = {key: str(value) for key, value in _dict(answer, "continue").items()}
+            more = following
 
 
 class Openverse:
