@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from manifests.command import Group, exit_codes
 from manifests.errors import HqvoxError, UsageError
@@ -68,6 +69,9 @@ def run(
 
     params = settings.load(params_file, STAGES)
     processes = workers or params.run.workers or engine.cores()
+    named = click.get_current_context().get_parameter_source("scheduler") is ParameterSource.COMMANDLINE
+    if named and executor not in (None, "dask"):
+        raise UsageError(f"--scheduler names a Dask cluster, --executor {executor} does not use one: leave one out")
     kind = executor or ("dask" if scheduler else "processes")
     if kind == "processes":
         engine.preload([__name__, *(f"stages.{name}" for name in names)])  # while this process loads them as well
@@ -193,10 +197,11 @@ def crawl(
 
     section = crawl_command.overridden(params.section("crawl"), source, listed, per_identity, contact)
     params.stages["crawl"] = section
+    again = crawl_command.asked_again(retry, host, refresh)
     if dry_run:
-        click.echo(crawl_command.plan_text(params))
-        return
-    crawl_command.run(params, retry, host, refresh, workers)
+        click.echo(crawl_command.plan_text(params, again))
+    else:
+        crawl_command.run(params, again, workers)
 
 
 @main.command()

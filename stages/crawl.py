@@ -24,6 +24,7 @@ from pipeline.crawl.answers import Answers, empty_spool, folder_of
 from pipeline.crawl.collect import Again, Collector, ask_for
 from pipeline.crawl.content import Picture, read
 from pipeline.crawl.download import Part
+from pipeline.crawl.found import PER_REQUEST
 from pipeline.crawl.listing import known, listing
 from pipeline.crawl.record import Facts
 from pipeline.crawl.settings import Settings
@@ -223,15 +224,20 @@ class Outlook:
     rows: list[Row]
     jobs: list[Job]  # the addresses to ask for
     lookups: int  # requests to a search
+    to_find: int  # addresses that it may bring, at most
 
 
-def outlook(settings: Settings, context: Context) -> Outlook:
+def outlook(settings: Settings, context: Context, again: Again) -> Outlook:
     """The rows that are known, and what is to be asked for. Raises Missing, DataError."""
-    rows, lookups = known(settings, context.paths.data)
+    rows, strangers = known(settings, context.paths.data)
+    pages = -(-settings.searched // PER_REQUEST[settings.source]) if strangers else 0
+    lookups = pages * len(strangers)
+    to_find = len(strangers) * settings.searched
     if settings.folder:
-        return Outlook(rows, [], lookups)
+        return Outlook(rows, [], lookups, to_find)
     with _asking_nobody(settings, context) as crawler:
-        return Outlook(rows, collector(settings, replace(context, extra=crawler)).jobs(rows, Again()), lookups)
+        jobs = collector(settings, replace(context, extra=crawler)).jobs(rows, again)
+    return Outlook(rows, jobs, lookups, to_find)
 
 
 @contextmanager
@@ -248,10 +254,10 @@ def _asking_nobody(settings: Settings, context: Context) -> Iterator[Crawler]:
 def _expect_asked(settings: Settings, context: Context) -> list[Row]:
     if settings.source == "demo" and not settings.demo_folder.is_dir():
         raise Missing(f"the synthetic world is to be drawn into {settings.demo_folder}")
-    found = outlook(settings, context)
-    if found.jobs or found.lookups:
-        raise Missing(f"{len(found.jobs):,} addresses to ask for, {found.lookups:,} searches to make")
-    return found.rows
+    seen = outlook(settings, context, Again())
+    if seen.jobs or seen.lookups:
+        raise Missing(f"{len(seen.jobs):,} addresses to ask for, {seen.lookups:,} searches to make")
+    return seen.rows
 
 
 def planning() -> ShardStage:

@@ -35,21 +35,26 @@ def overridden(
     return made | {key: value for key, value in given.items() if value is not None}
 
 
-def plan_text(params: Params) -> str:
-    """The plan of a crawl, for people."""
-    settings = build(Settings, params.section("crawl"), "crawl")
-    return text_of(_plan(settings, context_of(params)))
+def plan_text(params: Params, again: Again) -> str:
+    """The plan of a crawl, for people; it asks nobody, and so needs no contact."""
+    section = params.section("crawl")
+    settings = build(Settings, section | {"contact": section.get("contact") or "nobody is asked"}, "crawl")
+    return text_of(_plan(settings, context_of(params), again))
 
 
-def _plan(settings: Settings, context: Context) -> Plan:
+def _plan(settings: Settings, context: Context, again: Again) -> Plan:
     """What a run would ask for, without asking. Raises Missing, DataError."""
-    seen = crawl.outlook(settings, context)
+    seen = crawl.outlook(settings, context, again)
     ours = frozenset() if settings.asks_strangers else frozenset(job.site for job in seen.jobs)
     made = plan_of(len(seen.rows), seen.jobs, settings, mean_bytes(context.paths.data), ours)
-    return replace(made, lookups=seen.lookups)
+    return replace(made, lookups=seen.lookups, search_s=seen.lookups / settings.requests_per_s, to_find=seen.to_find)
 
 
-def run(params: Params, retry: Sequence[str], host: str | None, refresh: bool, workers: int | None) -> None:
+def asked_again(retry: Sequence[str], host: str | None, refresh: bool) -> Again:
+    """What is asked for although there is an answer already."""
+    return Again(frozenset(Outcome(name) for name in retry), host, refresh)
+
+
+def run(params: Params, again: Again, workers: int | None) -> None:
     """Run the crawl stage, asking again for some addresses."""
-    again = Again(frozenset(Outcome(name) for name in retry), host, refresh)
     run_stage(crawl.asking_again(again), params, workers)

@@ -1,6 +1,5 @@
 """Keep pictures that show their person, once: faces against the person's others and everybody else's, copies found."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,9 +12,9 @@ from manifests.schema import CRAWL, IDENTITY, IDENTITY_SCORES, LANDMARKS
 from manifests.settings import NotNegative, Positive
 from pipeline.faces import embed
 from pipeline.hygiene import hashes
-from pipeline.hygiene.copies import Alike, Pair, Prints, repeated, same_crop, same_photograph
+from pipeline.hygiene.copies import Alike, Prints, elsewhere, repeated
 from pipeline.hygiene.index import MOST_BITS
-from pipeline.hygiene.people import NOBODY, Agreement, Floats, Numbers, fits
+from pipeline.hygiene.people import NOBODY, Agreement, Numbers, fits
 from pipeline.images import decode
 from pipeline.stage import Drop, Row, RowStage
 
@@ -72,20 +71,16 @@ def survey(scored: pa.Table, limits: Limits) -> pa.Table:
     persons = names.dictionary_encode()
     people = np.asarray(persons.indices, dtype=np.int64)
     of, alike = _prints(scored), _alike(limits)
-    pairs = same_photograph(of, alike)
-    own = {(i, j) for i, j in pairs if people[i] == people[j]}
-    copies = repeated(own | same_crop(people, of, alike), _rank(scored))
-    counted = np.ones(len(scored), dtype=bool)
-    counted[list(copies)] = False
-    found = fits(people, of.embedding, counted, Agreement(limits.agree_distance, limits.min_agreeing))
-    shared = _places(_shared(sorted(pairs - own), found.own_distance), len(scored))
+    repeats = repeated(people, of, alike, _rank(scored))
+    found = fits(people, of.embedding, repeats == NOBODY, Agreement(limits.agree_distance, limits.min_agreeing))
+    shared = elsewhere(people, of, alike, found.own_distance)
     facts = {
         "agreeing": found.agreeing,
         "own_distance": found.own_distance,
         "own_norm": found.own_norm,
         "other_identity": _taken(persons.dictionary, found.other),
         "other_distance": found.other_distance,
-        "repeats": _taken(row_ids, _places(copies, len(scored))),
+        "repeats": _taken(row_ids, repeats),
         "shared_with": _taken(names, shared),
         "shared_distance": np.where(shared == NOBODY, np.nan, found.own_distance[shared]),
     }
@@ -114,23 +109,6 @@ def _rank(scored: pa.Table) -> Numbers:
     """Each picture's place when of several copies the first is kept: the largest, then the sharpest."""
     worst_last = np.lexsort([-scored[name].to_numpy() for name in ("sharpness", "pupil_px")])
     return np.argsort(worst_last, kind="stable")
-
-
-def _shared(pairs: Sequence[Pair], own_distance: Floats) -> dict[int, int]:
-    """Picture -> the same photograph under another name; of several, where it fits its person best."""
-    fit = np.where(np.isnan(own_distance), np.inf, own_distance)
-    best: dict[int, int] = {}
-    for pair in pairs:
-        for mine, theirs in (pair, pair[::-1]):
-            if mine not in best or fit[theirs] < fit[best[mine]]:
-                best[mine] = theirs
-    return best
-
-
-def _places(of: Mapping[int, int], count: int) -> Numbers:
-    places = np.full(count, NOBODY)
-    places[list(of)] = list(of.values())
-    return places
 
 
 def _taken(values: pa.Array, places: Numbers) -> pa.Array:

@@ -10,7 +10,7 @@ from manifests.removals import Removals
 from pipeline import engine, events
 from pipeline.crawl import drift
 from pipeline.crawl.answers import Answers, open_spool
-from pipeline.crawl.download import Part, divided, download
+from pipeline.crawl.download import Part, divided, download, download_beside_others
 from pipeline.crawl.outcome import Outcome, outcome_of
 from pipeline.crawl.politeness import Politeness
 from pipeline.crawl.record import Facts, Record
@@ -117,11 +117,22 @@ def parts_of(jobs: Sequence[Job], part: Part, processes: int) -> list[Part]:
 
 def ask_for(jobs: Sequence[Job], part: Part, processes: int, data: Path) -> int:
     """Ask for jobs in so many processes; how many have their end. Raises DataError where the network stays dead."""
-    parts = parts_of(jobs, part, processes)
-    if not parts:
+    if not jobs:
         return 0
     say(f"crawl      asking for {len(jobs):,} addresses")
     folder = events.folder_of(data)
     folder.mkdir(parents=True, exist_ok=True)
     with shown(part.folder, len(jobs), Events(folder / events.FILE, "crawl")):
-        return sum(engine.map_shards(download, parts, len(parts)))
+        return _asked(jobs, part, processes)
+
+
+def _asked(jobs: Sequence[Job], part: Part, processes: int) -> int:
+    """Round by round: what was redirected to a site of another process is divided anew, so that one process asks it."""
+    ended = 0
+    while len(parts := parts_of(jobs, part, processes)) > 1:
+        left: list[Job] = []
+        for count, elsewhere in engine.map_shards(download_beside_others, parts, len(parts)):
+            ended += count
+            left += elsewhere
+        jobs = left
+    return ended + sum(engine.map_shards(download, parts, 1))

@@ -35,9 +35,18 @@ def download(part: Part) -> int:
 
     Raises DataError where the network is dead and stays so.
     """
+    return _download(part, alone=True)[0]
+
+
+def download_beside_others(part: Part) -> tuple[int, list[Job]]:
+    """As `download`, and the jobs that were redirected to a site of no job here: another process may be asking it."""
+    return _download(part, alone=False)
+
+
+def _download(part: Part, alone: bool) -> tuple[int, list[Job]]:
     removed = removals.load(part.removals)
     ours = frozenset(f"http://{host}" for host in part.connect_to)
-    schedule = Schedule(part.polite, ours, say)
+    schedule = Schedule(part.polite, ours, say, alone=alone)
     for job in part.jobs:
         schedule.add(job)
     fetcher = Fetcher(part.polite, part.contact, part.connect_to, part.allow_private, part.threads)
@@ -45,7 +54,7 @@ def download(part: Part) -> int:
         robots = RobotsCache(part.folder / "robots")
         work = Worker(schedule, fetcher, robots, spool, tally, lambda url: removed.blocks(source=url))
         start(schedule, min(part.threads, max(1, len(part.jobs))), work)
-    return tally.total
+    return tally.total, schedule.elsewhere
 
 
 def divided(jobs: Sequence[Job], parts: int) -> list[list[Job]]:

@@ -169,14 +169,12 @@ class Fetcher:
         target = moved(url, response.status, response.headers)
         if target is not None:
             return target
-        if response.status == _NOT_MODIFIED:
-            return Unchanged()
-        if response.status != _OK:
+        if response.status not in (_OK, _NOT_MODIFIED):
             return refusal(response.status, response.headers, self.limits.max_wait_s)
         words = opted_out(response.headers, response.headers.getlist("X-Robots-Tag"), ROBOT)
         if words:
             return Drop(OPTED_OUT, detail=words)
-        return self._body(response)
+        return self._body(response) if response.status == _OK else Unchanged()
 
     def _body(self, response: BaseHTTPResponse) -> bytes | Drop:
         """The decoded body, as long as it stays within the byte cap and above the minimum speed."""
@@ -208,7 +206,7 @@ def _release(response: BaseHTTPResponse) -> None:
     """Give the connection back if nothing, or little, is left on it; else hang up rather than read what is unwanted."""
     left = response.length_remaining  # None: not known
     if response.status < _OK:
-        response.close()  # an interim answer: the answer itself is still to come
+        response.close()  # 101: what follows is another protocol
     elif left is not None and left <= _SMALL_BYTES and response.status != _OK:
         response.drain_conn()  # also where nothing is left: http.client wants to be read to the end
     elif left != 0:

@@ -53,20 +53,30 @@ class Finds:
 
 
 def service(source: str, api: Api, licences: Sequence[str] = ()) -> Search:
-    """The service of a source's name; keys come from the environment. Raises Missing where one is not there."""
+    """The service of a source's name; keys come from the environment.
+
+    Raises Missing where one is not there, UsageError where it can be none.
+    """
     if source == "commons":
         return Commons(api)
     if source == "openverse":
-        return Openverse(api, licences, os.environ.get("OPENVERSE_TOKEN", ""))
-    key = _from_environment("GOOGLE_API_KEY", "an API key for Google's Custom Search JSON API")
-    return Google(api, key, _from_environment("GOOGLE_SEARCH_ENGINE", "the id of a Programmable Search engine"))
+        return Openverse(api, licences, _from_environment("OPENVERSE_TOKEN"))
+    key = _needed("GOOGLE_API_KEY", "an API key for Google's Custom Search JSON API")
+    return Google(api, key, _needed("GOOGLE_SEARCH_ENGINE", "the id of a Programmable Search engine"))
 
 
-def _from_environment(name: str, what: str) -> str:
-    """A key that must not be in any file. Raises Missing."""
-    value = os.environ.get(name, "").strip()
+def _needed(name: str, what: str) -> str:
+    value = _from_environment(name)
     if not value:
         raise Missing(f"no {name} in the environment: {what}")
+    return value
+
+
+def _from_environment(name: str) -> str:
+    """A key that must not be in any file or message; empty where there is none."""
+    value = os.environ.get(name, "").strip()
+    if not all("!" <= character <= "~" for character in value):  # what no header can hold is shown in a traceback
+        raise UsageError(f"{name} in the environment is no key: it must be printable ASCII without spaces")
     return value
 
 

@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from manifests.errors import DataError
 from manifests.table import write_text
 from pipeline import identities
 from pipeline.crawl import found, sources
@@ -19,19 +20,19 @@ URL_LIST = "url_list.csv"  # in the data folder: the list that `serve_folder` ma
 
 
 def listing(settings: Settings, data: Path) -> list[Row]:
-    """The rows of `pipeline.crawl.sources`. Raises Missing, DataError, UsageError."""
+    """The rows of `pipeline.crawl.sources`. Raises Missing, UsageError, and DataError for a list of nothing."""
     rows = _listed(settings, data)
+    if not rows:  # a wrong path would cost all that was crawled
+        raise DataError(f"crawl.source `{settings.source}` lists no address: is it the right list, folder or metadata?")
     return rows if settings.per_identity is None else sources.at_most(rows, settings.per_identity)
 
 
-def known(settings: Settings, data: Path) -> tuple[list[Row], int]:
-    """The same without any search: the rows, and the requests that the searches which were not made would take."""
+def known(settings: Settings, data: Path) -> tuple[list[Row], list[tuple[str, str]]]:
+    """The same without any search: the rows, and the people whom a run would search for, by id and name."""
     if settings.source not in found.PER_REQUEST:
-        return listing(settings, data), 0
+        return listing(settings, data), []
     people, finds = identities.load(settings.metadata), found.Finds(finds_file(settings, data))
-    pages = -(-settings.searched // found.PER_REQUEST[settings.source])
-    lookups = pages * len(found.to_search(people, finds, settings.searched))
-    return found.rows_of(people, finds, settings.searched), lookups
+    return found.rows_of(people, finds, settings.searched), found.to_search(people, finds, settings.searched)
 
 
 def _listed(settings: Settings, data: Path) -> list[Row]:

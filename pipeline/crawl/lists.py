@@ -32,12 +32,15 @@ def entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield from _json_lines(path, text)
         return
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if kind == ".tsv" else ",", strict=True)
-    _check_columns(path, [name.strip() for name in reader.fieldnames or ()])
+    usual = csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # one hostile cell must not cost the list
     try:
+        _check_columns(path, [name.strip() for name in reader.fieldnames or ()])
         for entry in reader:
             yield str(reader.line_num), {str(key).strip(): value for key, value in entry.items()}
     except csv.Error as error:
         raise DataError(f"{path}:{reader.line_num}: {error}") from error
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -67,3 +70,6 @@ def _check_columns(path: Path, found: list[str]) -> None:
     absent = [column for column in COLUMNS[:2] if column not in found]
     if absent:
         raise DataError(f"{path}: no column {', '.join(absent)}; found {', '.join(map(clean, found)) or 'nothing'}")
+    for column in COLUMNS:
+        if found.count(column) > 1:
+            raise DataError(f"{path}: column {column} is there {found.count(column)} times; expected once")

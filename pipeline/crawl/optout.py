@@ -1,10 +1,17 @@
 """Opt-outs in the headers of an answer: X-Robots-Tag (noai, noimageai, noml) and the TDM Reservation Protocol."""
 
+import re
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 _AGAINST = frozenset({"noai", "noimageai", "noml"})
-# Directives that hold a colon of their own; any other word before a colon names the robot that is meant.
-_WITH_VALUE = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+_DIRECTIVES = _AGAINST | {
+    "all", "archive", "follow", "index", "indexifembedded", "max-image-preview", "max-snippet", "max-video-preview",
+    "noarchive", "nocache", "nofollow", "noimageindex", "noindex", "none", "noodp", "nosnippet", "nositelinkssearchbox",
+    "notranslate", "noydir", "unavailable_after",
+}  # fmt: skip
+_EVERYBODY = frozenset({"*", "robots", "x-robots-tag"})  # the last two are no robots, and written where none is meant
+_NAME = re.compile(r"[a-z_*-]+(/.*)?")  # of a robot, perhaps with its version
 
 
 def opted_out(headers: Mapping[str, str], tags: Iterable[str], robot: str) -> str | None:
@@ -14,15 +21,31 @@ def opted_out(headers: Mapping[str, str], tags: Iterable[str], robot: str) -> st
     protocols: https://www.w3.org/community/reports/tdmrep/CG-FINAL-tdmrep-20240202/ (section 4.2) and Google's
     X-Robots-Tag with the words that art platforms added to it.
     """
-    if headers.get("tdm-reservation", "").strip() == "1":
+    if "1" in _words(headers.get("tdm-reservation", "")):
         return "TDM-Reservation: 1"
     for tag in tags:
-        meant = True
-        for part in tag.lower().split(","):
-            name, colon, rest = part.strip().partition(":")
-            if colon and name.strip() not in _WITH_VALUE:
-                meant = name.strip() in (robot.lower(), "*")
-                name = rest
-            if meant and name.strip() in _AGAINST:
-                return f"X-Robots-Tag: {name.strip()}"
+        word = _against(tag.lower(), _EVERYBODY | {robot.lower()})
+        if word:
+            return f"X-Robots-Tag: {word}"
     return None
+
+
+def _against(tag: str, us: frozenset[str]) -> str | None:
+    """The first word of a header that refuses machine learning to one of the names in `us`."""
+    meant = True
+    for part in _words(" ".join(tag.split()).replace(" :", ":").replace(": ", ":")):
+        for word, following in pairwise([*part.split(":"), ""]):
+            if _names_a_robot(word, following):
+                meant = word.partition("/")[0] in us
+            elif meant and word in _AGAINST:
+                return word
+    return None
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(",", " ").replace(";", " ").split()
+
+
+def _names_a_robot(word: str, following: str) -> bool:
+    """Whether a word says for whom the next ones are; in doubt not, as they may then be for everybody."""
+    return following in _DIRECTIVES and word not in _DIRECTIVES and _NAME.fullmatch(word) is not None

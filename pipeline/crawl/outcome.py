@@ -23,7 +23,7 @@ class Outcome(StrEnum):
 
 HTTP_ERROR = "http_error"  # the drop reason of a status that is no answer; its value is the status
 # Drop reasons that the server's robots.txt and headers make.
-BLOCKED, OPTED_OUT = "blocked_robots", "opted_out"
+BLOCKED, OPTED_OUT, CRAWL_DELAY = "blocked_robots", "opted_out", "crawl_delay"
 
 _OUTCOMES: Mapping[str, Outcome] = {
     **dict.fromkeys(
@@ -31,7 +31,7 @@ _OUTCOMES: Mapping[str, Outcome] = {
         Outcome.REJECTED,
     ),
     **dict.fromkeys(
-        ("timeout", "too_slow", "connection", "incomplete", "silent_name_server", FAILED, UNREADABLE_FILE),
+        ("timeout", "too_slow", CRAWL_DELAY, "connection", "incomplete", "silent_name_server", FAILED, UNREADABLE_FILE),
         Outcome.FAILED_TRANSIENT,
     ),
     **dict.fromkeys(

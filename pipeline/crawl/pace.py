@@ -10,7 +10,6 @@ _CAREFUL = 0.9  # of the rate that was just answered: what is asked for after a 
 _SLOW, _SLOW_S = 3.0, 0.5  # times the best latency, and at least so many seconds: the host labours
 _EASE = 0.8  # of the rate, while it does
 _SMOOTH = 0.2  # weight of the newest latency
-_LEAST = 1 / 60  # requests per second
 
 
 @dataclass(slots=True)
@@ -18,6 +17,7 @@ class Pace:
     """Times are seconds of one monotonic clock; the bucket holds one token, so that requests are evenly spaced."""
 
     most: float  # requests per second; inf: without limit
+    longest_s: float = 60.0  # between two requests, however often the host refuses
     next_at: float = 0.0  # not before
     rate: float = field(init=False)
     paused_until: float = -inf
@@ -61,16 +61,20 @@ class Pace:
         assert self._latency_s is not None
         return (1 - _SMOOTH) * self._latency_s + _SMOOTH * latency_s
 
-    def refused(self, now: float, wait_s: float) -> None:
+    def refused(self, now: float, wait_s: float) -> bool:
         """The host wants to be asked less (429, or 503 with Retry-After), and not within `wait_s`.
 
         The new rate is a little below what it answered within the last second. Refusals of requests that were already
-        out when the first one came count once.
+        out when the first one came count once. True: even the slowest rate is too much.
         """
+        too_much = False
         if now >= self.paused_until:
+            least = min(self.most, 1 / self.longest_s)
+            too_much = self.rate <= least
             answered = sum(1 for at in self._answers if at > now - 1.0)
             known = (self._answers and self._answers[0] <= now - 1.0) or answered >= 2
-            self.rate = max(_LEAST, _CAREFUL * min(self.rate, max(1.0, answered) if known else self.rate / 2))
+            self.rate = max(least, _CAREFUL * min(self.rate, max(1.0, answered) if known else self.rate / 2))
         self._grows_from = now + _CALM_S
         self.paused_until = max(self.paused_until, now + wait_s)
         self.next_at = max(self.next_at, self.paused_until)
+        return too_much

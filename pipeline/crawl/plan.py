@@ -25,6 +25,8 @@ class Plan:
     seconds: float  # at least, at the polite rate
     bytes: int  # of pictures, if every address has one
     lookups: int = 0  # requests to a search service, before
+    search_s: float = 0.0  # which take so long
+    to_find: int = 0  # addresses that they may bring, at most
 
     @property
     def total(self) -> int:
@@ -59,12 +61,19 @@ def text_of(plan: Plan) -> str:
         f"{plan.bytes / 1e9:,.2f} GB of pictures, and as much again while they are compacted into shards",
     ]
     if plan.lookups:
-        lines.insert(1, f"{plan.lookups:,} requests to the search service first, for people who are not listed yet")
+        lines.insert(1, _searches(plan))
     lines += [f"  {count:>9,}  {site}" for site, count in sites]
     if len(plan.requests) > len(sites):
         rest = plan.requests.total() - sum(count for _, count in sites)
         lines.append(f"  {rest:>9,}  {len(plan.requests) - len(sites):,} other sites")
     return "\n".join(lines)
+
+
+def _searches(plan: Plan) -> str:
+    return (
+        f"{plan.lookups:,} requests to the search service first, {_duration(plan.search_s)}, for people who are not "
+        f"listed yet: at most {plan.to_find:,} more addresses, {plan.to_find * TYPICAL_BYTES / 1e9:,.1f} GB"
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -37,6 +37,11 @@ class Politeness(FetchLimits):
     network_wait_s: NotNegative = field(default=3600.0, metadata={HOW: True})
     probe_s: MoreThanZero = field(default=5.0, metadata={HOW: True})  # between two looks whether the network is back
 
+    @property
+    def longest_s(self) -> float:
+        """Longest pause between two requests to a site: `max_wait_s`, unless we ask more slowly than that anyway."""
+        return max(self.max_wait_s, 1 / self.requests_per_s)
+
 
 def backoff_s(polite: Politeness, tries: int) -> float:
     """A pause after so many tries: exponential back-off with full jitter (Brooker 2015), never below the base."""

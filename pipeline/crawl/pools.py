@@ -3,6 +3,7 @@
 import socket
 import ssl
 import time
+from http.client import HTTPResponse
 from typing import Any
 
 from urllib3 import PoolManager
@@ -18,6 +19,18 @@ _SITES = 256  # with kept-alive connections
 # Silence after an answer before the next request: a server that sends more than it declared sends it at once, and what
 # came after the request would be taken for its answer. At polite rates a connection rests for longer anyway.
 _REST_S = 0.005
+_SWITCHING, _OK = 101, 200  # behind 101 comes no answer, but another protocol
+
+
+class _Final(HTTPResponse):
+    """Reads on behind every interim answer, such as 103; http.client does so behind 100 only."""
+
+    def begin(self) -> None:
+        """Read the status line and headers of the answer itself."""
+        super().begin()
+        while self.status < _OK and self.status != _SWITCHING:
+            self.headers = self.msg = None  # type: ignore[assignment]  # as before the first answer: it reads again
+            super().begin()
 
 
 class _Guarded:
@@ -26,6 +39,7 @@ class _Guarded:
     guard: Guard
     secure: bool
     rests_until = 0.0  # monotonic seconds
+    response_class = _Final
 
     def _new_conn(self: Any) -> socket.socket:
         try:

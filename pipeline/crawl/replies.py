@@ -67,6 +67,11 @@ class Text:
     body: bytes
     wait_s: float | None = None  # Retry-After
 
+    @property
+    def decoded(self) -> str:
+        """The body as UTF-8, without the byte order mark that some editors put first."""
+        return self.body.decode("utf-8-sig", "replace")
+
 
 Answer = Got | Unchanged | Moved | Later | Drop
 

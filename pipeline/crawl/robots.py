@@ -4,6 +4,7 @@ A robots.txt that cannot be read because of the server forbids everything; a tdm
 """
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -24,6 +25,8 @@ MAX_BYTES = 512_000  # RFC 9309, 2.5: at least 500 kibibytes are read
 VALID_S = 24 * 3600.0  # RFC 9309, 2.4: not used for longer
 _TOO_MANY = 429
 _SHOWN = 100  # characters of a pattern
+# Our name with a version behind it, which Protego would take for the name of another robot (RFC 9309, 2.2.1).
+_WITH_VERSION = re.compile(rf"(user[- ]?agent[ \t]*:?[ \t]*{ROBOT})/[^\s#]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Rules:
 
     @cached_property
     def _parsed(self) -> Protego:
-        return Protego.parse(self.text)
+        return Protego.parse(_WITH_VERSION.sub(r"\1", self.text))
 
     @cached_property
     def _reserved(self) -> tuple[str, ...]:
@@ -97,7 +100,7 @@ def _short_digest(text: str) -> str:
 def rules_of(site: str, answer: Text | Later | Drop, asked_at: float) -> Rules:
     """What an answer to the request for robots.txt means; a redirect that leads nowhere counts as no file (2.3.1.2)."""
     if isinstance(answer, Text):
-        return Rules(site, asked_at, answer.status, answer.body.decode("utf-8", "replace"))
+        return Rules(site, asked_at, answer.status, answer.decoded)
     lost = isinstance(answer, Later) or answer.reason not in ("bad_redirect", "too_many_redirects")
     return Rules(site, asked_at, None if lost else 404)
 

@@ -31,8 +31,14 @@ class Schedule:
         ours: frozenset[str] = frozenset(),
         say: Callable[[str], None] = lambda _: None,
         now: Callable[[], float] = time.monotonic,
+        alone: bool = True,
     ) -> None:
-        """`ours` are sites of this computer: neither slowed down nor asked for rules."""
+        """`ours` are sites of this computer: neither slowed down nor asked for rules.
+
+        Unless `alone`, a site that no job was added for may be another process's: a redirect there ends in `elsewhere`.
+        """
+        self._alone = alone
+        self.elsewhere: list[Job] = []
         self._polite, self._ours, self._now = polite, ours, now
         self._changed = threading.Condition()
         self._sites: dict[str, Site] = {}
@@ -88,7 +94,12 @@ class Schedule:
             self._alive(site, latency_s)
             self._arrange(site)
             job.move(url)
-            self._queue(job, first=True)
+            if self._alone or job.site in self._sites or job.site in self._ours:
+                self._queue(job, first=True)
+                return
+            self.elsewhere.append(job)
+            self._open -= 1
+            self._changed.notify()
 
     def later(self, job: Job, fault: Later, alive: bool) -> None:
         """A fault that may pass: the job comes back, or is given up."""
@@ -112,7 +123,7 @@ class Schedule:
         with self._changed:
             site.running -= 1
             site.pace.asked(self._now())  # robots.txt and tdmrep.json are two requests
-            self._give_up(site.learned(refusal, delay_s, self._now() + valid_s, judged))
+            self._give_up(site.learned(refusal, delay_s, self._now() + valid_s, judged, self._polite))
             self._see_life(site)
             self._arrange(site)
 
@@ -164,7 +175,7 @@ class Schedule:
             self._sites[name] = (
                 Site(name, Pace(inf), 1 << 16, rules_until=inf)
                 if name in self._ours
-                else Site(name, Pace(polite.requests_per_s), polite.per_host)
+                else Site(name, Pace(polite.requests_per_s, polite.longest_s), polite.per_host)
             )
         return self._sites[name]
 

@@ -19,7 +19,10 @@ from pipeline.names import clean
 from pipeline.stage import Drop
 
 _MAX_ANSWER = 8 << 20  # bytes
-_REFUSED = frozenset({401, 403})
+_OK, _FORBIDDEN, _TOO_MANY = 200, 403, 429
+_REFUSED = frozenset({401, _FORBIDDEN})
+_BUSY = frozenset({"maxlag", "ratelimited"})  # of MediaWiki, which says so with status 200
+_QUOTA = "its quota may be used up"
 _MAX_PAGES = 1000  # of results, whatever a service says
 
 Json = dict[str, Any]
@@ -61,22 +64,39 @@ class Api:
             self._sleep(self._pause_s if attempt == 0 else limits.backoff_s * 2**attempt)
             self.asked += 1
             answer = self._fetcher.text(f"{endpoint}?{urlencode(query)}", _MAX_ANSWER, headers)
-            if isinstance(answer, Text) and answer.status == 200:
-                return _object(service, answer.body)
-            if isinstance(answer, Text) and answer.status in _REFUSED:
-                raise Missing(f"{service} refuses us (HTTP status {answer.status}): check its key or token")
             if isinstance(answer, Drop):
                 raise DataError(f"{service} cannot be asked: {answer.reason}, {answer.detail}")
-            said = answer.drop.reason if isinstance(answer, Later) else f"HTTP status {answer.status}"
-            if isinstance(answer, Text) and answer.status not in PASSING_STATUS:
-                break
+            found = _result(service, answer)
+            if not isinstance(found, str):
+                return found
+            said = found
             if answer.wait_s is not None:
                 if answer.wait_s > limits.max_wait_s:
                     break
                 self._sleep(answer.wait_s)
-        raise DataError(
-            f"{service} answered {said}: its quota may be used up. What was found so far is kept; run again later"
-        )
+        raise DataError(f"{service} answered {said}. What was found so far is kept; run again later")
+
+
+def _result(service: str, answer: Text | Later) -> Json | str:
+    """The object in an answer; a word where the service may give it another time. Raises DataError and Missing."""
+    if isinstance(answer, Later):
+        return answer.drop.reason
+    if answer.status == _OK:
+        found = _object(service, answer.body)
+        code = _error_code(found)
+        return code if code in _BUSY else found
+    said = f"HTTP status {answer.status}"
+    if answer.status in _REFUSED:
+        quota = f", or {_QUOTA}" if answer.status == _FORBIDDEN else ""
+        raise Missing(f"{service} refuses us ({said}): check its key or token{quota}")
+    if answer.status not in PASSING_STATUS:
+        raise DataError(f"{service} answered {said}. What was found so far is kept")
+    return f"{said}: {_QUOTA}" if answer.status == _TOO_MANY else said
+
+
+def _error_code(answer: Json) -> str:
+    """The code of an error that MediaWiki reports in the place of a result; empty where there is none."""
+    return clean(str(_dict(answer, "error").get("code") or ""))
 
 
 def _object(service: str, body: bytes) -> Json:
@@ -113,7 +133,7 @@ class Commons:
         for _ in range(_MAX_PAGES):
             answer = self._api.json("Wikimedia Commons", self._endpoint, query | more, {})
             if "error" in answer:
-                raise DataError(f"Wikimedia Commons: {clean(str(_dict(answer, 'error').get('code')))}")
+                raise DataError(f"Wikimedia Commons: {_error_code(answer)}")
             for page in sorted(_dicts(_dict(answer, "query"), "pages"), key=lambda page: _number(page, "index")):
                 for info in _dicts(page, "imageinfo"):
                     licence = _dict(_dict(info, "extmetadata"), "LicenseShortName").get("value")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from math import inf
 
+from pipeline.crawl.outcome import CRAWL_DELAY
 from pipeline.crawl.pace import Pace
 from pipeline.crawl.politeness import Politeness, backoff_s
 from pipeline.crawl.replies import Blame, Later
@@ -71,11 +72,15 @@ class Site:
         return waiting
 
     def learned(
-        self, refusal: Refusal, delay_s: float, until: float, judged: Iterable[tuple[Job, Drop | None]]
+        self,
+        refusal: Refusal,
+        delay_s: float,
+        until: float,
+        judged: Iterable[tuple[Job, Drop | None]],
+        polite: Politeness,
     ) -> list[Job]:
-        """Its rules are known, and judged the jobs set aside; the jobs that they forbid."""
+        """Its rules are known, and judged the jobs set aside; the jobs that they end."""
         self.refusal, self.rules_until, self.rules_tries = refusal, until, 0
-        self.pace.keep_to(delay_s)
         forbidden = []
         newcomers = self.set_aside()
         for job, drop in [*judged, *((job, refusal(job.url)) for job in newcomers)]:
@@ -84,6 +89,10 @@ class Site:
             else:
                 job.fault = drop
                 forbidden.append(job)
+        if delay_s > polite.longest_s:
+            words = "robots.txt asks for a longer pause than `max_wait_s`"
+            return forbidden + self.leave(Drop(CRAWL_DELAY, delay_s, polite.max_wait_s, words))
+        self.pace.keep_to(delay_s)
         return forbidden
 
     def rules_later(self, polite: Politeness, now: float, wait_s: float | None) -> None:
@@ -98,12 +107,13 @@ class Site:
             return [job]
         self.faults += 1
         wait_s = backoff_s(polite, self.faults if fault.blame is Blame.HOST else job.attempts)
+        too_much = False
         if fault.blame is Blame.HOST:
-            self.pace.refused(now, fault.wait_s or wait_s)
+            too_much = self.pace.refused(now, fault.wait_s or wait_s) and self.faults > 1
         else:
             job.attempts += 1
         asks_too_much = fault.wait_s is not None and fault.wait_s > polite.max_wait_s
-        if asks_too_much or self.faults >= polite.host_faults:
+        if asks_too_much or too_much or self.faults >= polite.host_faults:
             words = "" if asks_too_much else "; the site is left alone after faults in a row"
             return [job, *self.leave(replace(fault.drop, detail=f"{fault.drop.detail}{words}"))]
         if job.attempts > polite.retries:

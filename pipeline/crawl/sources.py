@@ -26,6 +26,8 @@ _MAX_SHOWN = 500  # characters kept of a bad address
 _MAX_FAULTS = 50  # printed; the rest is counted
 # %2D - . %30-39 digits %41-5A A-Z %5F _ %61-7A a-z %7E ~
 _ENCODED_PLAIN = re.compile("%(2D|2E|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])")
+# What is between // and @; of a password with / ? or #, which no server would have read so, all up to the last @.
+_USER_INFO = re.compile(r"(//|^)(?:[^/?#]*|[^/?#:\[]*:(?!\d*(?:[/?#]|$)).*)@")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -76,18 +78,24 @@ def from_url_list(path: Path, identities: Identities) -> list[Row]:
             faults.append(f"{path}:{place}: no identity_id")
             continue
         row = _addressed(identities, person, address)
-        rows.append(row | {key: clean(str(entry[key])) or None for key in ("licence", "page") if entry.get(key)})
+        licence, page = (clean(str(entry.get(key) or "")) for key in ("licence", "page"))
+        rows.append(row | {"licence": licence or None, "page": _masked(page) or None})
     _raise_all(faults)
     return _named(rows)
 
 
 def _addressed(identities: Identities, person: str, address: str) -> Row:
     """A row with its address in canonical form, or with the fault of it."""
-    row = _row(identities, person, clean(address)[:_MAX_SHOWN])
+    row = _row(identities, person, _masked(clean(address[:_MAX_URL]))[:_MAX_SHOWN])
     try:
         return row | {"source": canonical_url(address)}
     except BadAddress as error:
         return row | {"fault": "bad_address", "fault_detail": str(error)}
+
+
+def _masked(address: str) -> str:
+    """An address that others may see: without user name and password."""
+    return _USER_INFO.sub(r"\1***@", address)
 
 
 def _raise_all(faults: Sequence[str]) -> None:
@@ -113,7 +121,7 @@ def from_people_lists(folder: Path, identities: Identities) -> list[Row]:
     if not folder.is_dir():
         raise Missing(f"no folder at {folder}: correct `crawl.people`")
     rows, faults = [], []
-    for path in sorted(folder.glob("*.txt")):
+    for path in sorted(path for path in folder.glob("*.txt") if not path.is_dir()):
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
             address = next((word for word in line.split() if "://" in word), None)
             if address:

@@ -28,7 +28,9 @@ class Tally:
     """The outcomes of one process so far, written down again and again while the block lasts; from any thread."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = tally_folder(folder) / f"{os.getpid()}.json"
+        self._path = (
+            tally_folder(folder) / f"{os.getpid()}-{time.monotonic_ns()}.json"
+        )  # a process may do several parts
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._ended = threading.Event()

@@ -101,7 +101,7 @@ class Worker:
                 self._halves[site] = rules
                 return None
             if isinstance(answer, Text) and answer.status == _OK:
-                rules = replace(rules, tdmrep=answer.body.decode("utf-8", "replace"))
+                rules = replace(rules, tdmrep=answer.decoded)
         self._robots.put(rules)
         return rules
 

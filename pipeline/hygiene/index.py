@@ -27,19 +27,27 @@ def near_pairs(hashes: Hashes, radius: int) -> NDArray[np.int64]:
 
     Raises ValueError where the radius is below 0 or above MOST_BITS.
     """
+    found = [np.empty(0, np.int64)]
+    for left, right in near_blocks(hashes, radius):
+        found.append(np.minimum(left, right) * len(hashes) + np.maximum(left, right))
+    codes = np.unique(np.concatenate(found))
+    return np.stack([codes // max(1, len(hashes)), codes % max(1, len(hashes))], axis=1)
+
+
+def near_blocks(hashes: Hashes, radius: int) -> Iterator[tuple[Places, Places]]:
+    """The same pairs some millions at a time, in any order, some up to four times: for when all are too many to hold.
+
+    Raises ValueError as `near_pairs` does.
+    """
     if not 0 <= radius <= MOST_BITS:
         raise ValueError(f"radius {radius}: expected 0 to {MOST_BITS}")
-    found = [np.empty(0, np.int64)]
     for part in range(_PARTS):
         keys = ((hashes >> np.uint64(part * _PART_BITS)) & np.uint64(_BUCKETS - 1)).astype(np.int64)
         order = np.argsort(keys, kind="stable")
         ordered = hashes[order]
         for left, right in _proposed(keys[order], radius // _PARTS):
             near = np.bitwise_count(ordered[left] ^ ordered[right]) <= radius
-            pair = np.sort(np.stack([order[left[near]], order[right[near]]]), axis=0)
-            found.append(pair[0] * len(hashes) + pair[1])
-    codes = np.unique(np.concatenate(found))
-    return np.stack([codes // max(1, len(hashes)), codes % max(1, len(hashes))], axis=1)
+            yield order[left[near]], order[right[near]]
 
 
 def _proposed(keys: Places, changed: int) -> Iterator[tuple[Places, Places]]:

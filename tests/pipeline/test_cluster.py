@@ -8,6 +8,7 @@ from contextlib import chdir
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from benchmarks import killed_worker
 from manifests.errors import Missing, UsageError
@@ -15,6 +16,7 @@ from pipeline import source_code
 from pipeline.cluster import connected
 from pipeline.engine import Processes, preload
 from pipeline.run import run_stage
+from stages.cli import main
 from tests.pipeline.poison import SCORE_DEADLY
 from tests.pipeline.test_engine import slow, threads
 from tests.pipeline.test_rescue import settings
@@ -88,3 +90,8 @@ def test_no_scheduler_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         connected("tcp://127.0.0.1:9", workers=0),
     ):
         pass
+
+
+def test_a_scheduler_beside_an_executor_that_uses_none_is_refused() -> None:
+    done = CliRunner().invoke(main, ["run", "--executor", "serial", "--scheduler", "tcp://127.0.0.1:1"])
+    assert done.exit_code == 2 and "leave one out" in done.output

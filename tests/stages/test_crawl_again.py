@@ -17,6 +17,7 @@ import yaml
 from click.testing import CliRunner
 
 from manifests import table
+from manifests.errors import DataError
 from pipeline import events
 from pipeline.crawl import log
 from pipeline.crawl.answers import folder_of
@@ -279,3 +280,42 @@ def test_a_plan_asks_nobody_and_touches_no_answer(tmp_path: Path, web: Web) -> N
     project.section["max_bytes"] = 10
     assert plan([STAGE], params)[0].to_do
     assert dict(web.asked) == asked
+
+
+def test_a_dry_run_needs_no_contact_and_counts_what_is_asked_again(
+    tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path, web, 4)
+    for i in range(4):
+        web.on(f"/{i}.jpg", reply(jpeg(i)))
+    project.crawl()
+    section = project.section | {"contact": ""}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"run": {"buckets": 3}, "crawl": section}))
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke
+    assert "0 requests" in run(main, ["crawl", "--dry-run"]).output
+    assert "6 requests to 1 sites" in run(main, ["crawl", "--dry-run", "--refresh"]).output
+    assert run(main, ["crawl"]).exit_code == 2, "strangers are told who asks"
+
+
+def test_the_plan_of_a_search_says_how_much_it_may_bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "people.csv").write_text("identity_id,name\na,Ann\nb,Bob\n")
+    section = {"source": "commons", "metadata": ["people.csv"], "requests_per_s": 2.0}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"crawl": section}))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["crawl", "--per-identity", "300", "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert "12 requests to the search service first, 6 seconds" in done.output
+    assert "at most 600 more addresses, 0.1 GB" in done.output
+
+
+def test_a_list_of_nothing_costs_no_picture(tmp_path: Path, web: Web) -> None:
+    project = Project(tmp_path, web, 2)
+    for i in range(2):
+        web.on(f"/{i}.jpg", reply(jpeg(i)))
+    project.crawl()
+    before = project.digests()
+    (tmp_path / "list.csv").write_text("identity_id,url\n")
+    with pytest.raises(DataError, match="lists no address"):
+        project.crawl()
+    assert project.digests() == before

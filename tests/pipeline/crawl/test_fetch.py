@@ -136,6 +136,28 @@ def test_a_passing_status_is_tried_again(web, fetcher, status):
     assert isinstance(fetcher.fetch(web.on(f"/{status}-ok", reply(status=status), reply(jpeg()))), Picture)
 
 
+@pytest.mark.parametrize("interim", ["102 Processing", "103 Early Hints"])
+def test_the_answer_behind_interim_answers_is_read(web, fetcher, interim):
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(f"HTTP/1.1 {interim}\r\nLink: </style.css>; rel=preload\r\n\r\n".encode() * 2)
+        reply(jpeg(4))(handler)
+
+    got = fetcher.fetch(web.on("/hints.jpg", answer))
+    assert isinstance(got, Picture)
+    assert got.data == jpeg(4)
+
+
+def test_endless_interim_answers_end_at_the_deadline(web, fetcher):
+    hints = drip(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100)
+    assert reason(fetcher.fetch(web.on("/endless-hints", hints))) == "timeout"
+
+
+def test_a_switch_to_another_protocol_that_nobody_asked_for_is_a_lasting_drop(web, fetcher):
+    got = fetcher.fetch(web.on("/101", reply(status=101)))
+    assert isinstance(got, Drop)
+    assert (got.reason, got.value) == ("http_error", 101)
+
+
 def test_a_server_that_stays_broken_is_left_after_the_last_retry(web, fetcher):
     got = fetcher.fetch(web.on("/broken", reply(status=503)))
     assert isinstance(got, Drop)

@@ -1,5 +1,7 @@
 """Opt-outs: every form in which a server may refuse, and nothing else."""
 
+import time
+
 import pytest
 
 from pipeline.crawl.optout import opted_out
@@ -19,6 +21,20 @@ from pipeline.crawl.tdmrep import covers, reserved_locations
         (["*: noai"], "X-Robots-Tag: noai"),
         (["unavailable_after: 25 Jun 2030 15:00:00 PST, noai"], "X-Robots-Tag: noai"),
         (["max-snippet: 5, noimageai"], "X-Robots-Tag: noimageai"),
+        (["unavailable_after: Mon, 25 Jun 2035 15:00:00 GMT, noai"], "X-Robots-Tag: noai"),
+        (["noarchive:, noai"], "X-Robots-Tag: noai"),  # a directive, and no robot of that name
+        (["foo:bar, noai"], "X-Robots-Tag: noai"),  # nobody's directive: it may be for everybody
+        (["noindex: noai"], "X-Robots-Tag: noai"),
+        (["robots: noai"], "X-Robots-Tag: noai"),
+        (["googlebot: noindex, noai"], None),
+        (["googlebot : noindex; noai"], None),
+        (["googlebot:unavailable_after: 25 Jun 2030 15:00:00 PST, noai"], None),
+        (["googlebot: noindex, hq-vox: noai"], "X-Robots-Tag: noai"),
+        (["noindex; noai"], "X-Robots-Tag: noai"),
+        (["noindex noai"], "X-Robots-Tag: noai"),
+        (["noai;"], "X-Robots-Tag: noai"),
+        (["HQ-Vox/0.1: noai"], "X-Robots-Tag: noai"),
+        (["otherbot/2.0: noai"], None),
         (["noindex, nofollow"], None),
         (["noairport"], None),
         ([], None),
@@ -28,7 +44,26 @@ def test_robots_tags(tags, words):
     assert opted_out({}, tags, "HQ-Vox") == words
 
 
-@pytest.mark.parametrize(("value", "refuses"), [("1", True), (" 1 ", True), ("0", False), ("", False)])
+@pytest.mark.parametrize("tag", [" " * 65_000 + "x", ":" * 65_000, "a:" * 32_000, "- " * 32_000])
+def test_a_hostile_tag_costs_no_time(tag):
+    began = time.process_time()
+    assert opted_out({}, [tag], "HQ-Vox") is None
+    assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize(
+    ("value", "refuses"),
+    [
+        ("1", True),
+        (" 1 ", True),
+        ("1, 1", True),
+        ("1; foo", True),
+        ("0, 1", True),
+        ("0", False),
+        ("", False),
+        ("10", False),
+    ],
+)
 def test_the_reservation_of_text_and_data_mining(value, refuses):
     assert (opted_out({"tdm-reservation": value}, [], "HQ-Vox") == "TDM-Reservation: 1") is refuses
 

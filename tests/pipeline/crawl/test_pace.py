@@ -73,3 +73,15 @@ def test_a_crawl_delay_is_obeyed():
     pace = Pace(10.0)
     pace.keep_to(2.0)
     assert [ask(pace, 0.0) for _ in range(3)] == [0.0, 2.0, 4.0]
+
+
+def test_refusals_never_lead_to_a_longer_pause_than_is_allowed():
+    pace, now = Pace(4.0, longest_s=2.0), 0.0
+    said = []
+    for _ in range(10):
+        now = max(now, pace.next_at)
+        pace.asked(now)
+        assert pace.next_at <= now + 2.0
+        said.append(pace.refused(now + 0.01, 0.0))
+    assert pace.rate == 0.5
+    assert said == [False] * 3 + [True] * 7, "even the slowest rate is too much"

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.crawl.download import Part, download
 from pipeline.crawl.politeness import Politeness
-from pipeline.crawl.record import Record
+from pipeline.crawl.record import Facts, Record
 from pipeline.crawl.robots import VALID_S, RobotsCache, Rules
 from pipeline.crawl.spool import Spool, spool_folder
 from pipeline.crawl.turns import Job
@@ -50,6 +50,10 @@ BOTH = ("/open.jpg", "/secret/1.jpg")
         (b"User-agent: otherbot\nDisallow: /\n", set()),
         (b"User-agent: *\nDisallow: /\nAllow: /open\n", {"/secret/1.jpg"}),  # the longest match decides (2.2.2)
         (b"User-agent: *\nDisallow: /*.jpg$\nAllow: /open.jpg$\n", {"/secret/1.jpg"}),
+        (b"\xef\xbb\xbfUser-agent: *\nDisallow: /secret/\n", {"/secret/1.jpg"}),  # a byte order mark
+        (b"User-agent: hq-vox/0.1\nDisallow: /secret/\n\nUser-agent: *\nAllow: /\n", {"/secret/1.jpg"}),
+        (b"User-Agent: x\rUser-Agent:HQ-Vox/9 # us\rDisallow: /secret/\r", {"/secret/1.jpg"}),
+        (b"User-agent: hq-voxel/0.1\nUser-agent: my-hq-vox/1\nDisallow: /\n", set()),
         (b"\xff\xfe<html>not rules</html>", set()),
         (b"", set()),
     ],
@@ -149,6 +153,18 @@ def test_an_opt_out_is_seen_before_the_body_is_read(web, tmp_path):
     assert len(sent) < 1600
 
 
+@pytest.mark.parametrize("refusal", [{"X_Robots_Tag": "noai"}, {"TDM_Reservation": "1"}])
+def test_an_opt_out_with_the_word_that_nothing_changed_counts(web, tmp_path, refusal):
+    held = Facts("0" * 64, 1, "JPEG", 32, 32)
+    web.on("/robots.txt", reply(b""))
+    web.on("/held.jpg", reply(status=304, **refusal))
+    job = Job("held", f"http://127.0.0.1:{web.port}/held.jpg", etag='"1"', held=held)
+    download(Part([job], LIMITS, tmp_path, "me@example.org", allow_private=True))
+    drop = Spool(spool_folder(tmp_path)).record("held").drop
+    assert drop is not None
+    assert drop.reason == "opted_out"
+
+
 RESERVED = reply(b'[{"location": "/secret/*", "tdm-reservation": 1}]')
 
 
@@ -159,6 +175,11 @@ def test_what_tdmrep_json_reserves_is_not_asked_for_and_the_file_is_asked_for_on
         assert reasons(found) == {"/open.jpg": None, "/secret/1.jpg": "opted_out"}
     assert found["/secret/1.jpg"].drop.detail.endswith("reserves /secret/*")
     assert (web.asked["/secret/1.jpg"], web.asked["/.well-known/tdmrep.json"]) == (0, 1)
+
+
+def test_a_tdmrep_json_with_a_byte_order_mark_reserves(web, tmp_path):
+    web.on("/.well-known/tdmrep.json", reply(b'\xef\xbb\xbf[{"location": "/secret/*", "tdm-reservation": 1}]'))
+    assert reasons(crawl(web, tmp_path, *BOTH)) == {"/open.jpg": None, "/secret/1.jpg": "opted_out"}
 
 
 def test_a_tdmrep_json_that_robots_txt_forbids_is_not_asked_for(web, tmp_path):

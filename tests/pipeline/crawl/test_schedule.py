@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from manifests.errors import DataError
+from pipeline.crawl.outcome import Outcome, outcome_of
 from pipeline.crawl.politeness import Politeness
 from pipeline.crawl.replies import Blame, Later
 from pipeline.crawl.schedule import Schedule
@@ -40,6 +41,7 @@ class World:
         self.ended: dict[str, Drop | None] = {}
         self.alive: Callable[[str], bool] = lambda _: True
         self.answer: Callable[[Job], Later | None] = lambda _: None
+        self.delay_s: Callable[[str], float] = lambda _: 0.0
 
     def _pass_time(self) -> None:
         schedule = self.schedule
@@ -61,7 +63,8 @@ class World:
                 if not self.alive(site):
                     assert self.schedule.not_cleared(site, LOST)
                     return
-                self.schedule.cleared(site, lambda url: Drop("blocked") if "secret" in url else None, 0.0, 1e6)
+                refusal = lambda url: Drop("blocked") if "secret" in url else None  # noqa: E731
+                self.schedule.cleared(site, refusal, self.delay_s(site), 1e6)
             case Ask(job):
                 self.asked.append((self.clock.now, job.url))
                 fault = self.answer(job) if self.alive(job.url) else LOST
@@ -127,9 +130,9 @@ def test_a_host_that_asks_for_too_long_a_pause_is_left_alone_at_once():
 
 
 def test_a_refusal_costs_the_row_nothing():
-    """429 is about the host's limit: a row that met it ten times is as good as new."""
+    """429 is about the host's limit: a row that met it eight times is as good as new."""
     world = World(replace(POLITE, host_faults=50))
-    refusals = iter([Later(Drop("http_error", 429), Blame.HOST, 1.0)] * 10)
+    refusals = iter([Later(Drop("http_error", 429), Blame.HOST, 1.0)] * 8)
     world.answer = lambda _: next(refusals, None)
     world.add("http://a.test/1")
     world.run()
@@ -184,3 +187,54 @@ def test_our_own_server_needs_no_rules():
     world.run()
     assert len(world.asked) == 100
     assert world.clock.now == 1000.0
+
+
+def test_a_site_whose_delay_is_too_long_is_left_alone_and_the_others_are_not_held_up():
+    world = World()
+    world.delay_s = lambda site: 1e6 if "slow" in site else 60.0
+    slow = [f"http://slow.test/{i}" for i in range(3)]
+    world.add(*slow, "http://slow.test/secret", "http://fine.test/1", "http://fine.test/2")
+    world.run()
+    drop = Drop("crawl_delay", 1e6, 60.0, "robots.txt asks for a longer pause than `max_wait_s`")
+    assert [world.ended[url] for url in slow] == [drop] * 3
+    assert world.ended["http://slow.test/secret"] == Drop("blocked")
+    assert outcome_of(drop) is Outcome.FAILED_TRANSIENT
+    assert [at for at, url in world.asked if "slow" in url] == [1000.0], "its rules, and nothing else"
+    assert world.ended["http://fine.test/2"] is None
+    assert world.clock.now < 1000 + 200, "the longest pause that is allowed is kept"
+
+
+def test_a_delay_that_our_own_rate_keeps_anyway_is_no_reason_to_leave():
+    world = World(replace(POLITE, requests_per_s=0.01))
+    world.delay_s = lambda _: 90.0
+    world.add("http://a.test/1")
+    world.run()
+    assert world.ended == {"http://a.test/1": None}
+
+
+def test_a_site_that_always_refuses_costs_some_pauses_of_the_longest_kind_and_not_minutes():
+    world = World(replace(POLITE, max_wait_s=2.0, host_faults=20))
+    world.answer = lambda _: Later(Drop("http_error", 429, detail="too many"), Blame.HOST, 0.0)
+    world.add("http://a.test/1")
+    world.run()
+    (drop,) = world.ended.values()
+    assert drop and drop.value == 429
+    assert world.clock.now < 1000 + 20
+
+
+def test_beside_other_processes_only_sites_with_jobs_here_are_followed_to():
+    schedule = Schedule(POLITE, alone=False)
+    for name in "abc":
+        schedule.add(Job(name, f"http://{name if name != 'c' else 'a'}.test/{name}"))
+    ended = []
+    while (turn := schedule.take()) is not None:
+        if isinstance(turn, AskRules):
+            schedule.cleared(turn.site, lambda _: None, 0.0, 1e6)
+        elif isinstance(turn, Ask) and turn.job.row_id != "c" and not turn.job.hops:
+            target = {"a": "http://b.test/here", "b": "http://elsewhere.test/"}[turn.job.row_id]
+            schedule.moved(turn.job, target, 0.01)
+        elif isinstance(turn, Ask):
+            ended.append(turn.job.row_id)
+            schedule.answered(turn.job, 0.01)
+    assert sorted(ended) == ["a", "c"]
+    assert [(job.row_id, job.url, job.hops) for job in schedule.elsewhere] == [("b", "http://elsewhere.test/", 1)]

@@ -16,7 +16,7 @@ from pipeline.crawl.politeness import FetchLimits
 from pipeline.crawl.search import Api, Commons, Found, Google, Openverse
 from pipeline.identities import Identities, Identity
 
-from .webserver import Web, reply, serve
+from .webserver import Answer, Web, reply, serve
 
 LIMITS = FetchLimits(timeout_s=1.0, deadline_s=3.0, retries=2, backoff_s=0.001, max_wait_s=2.0)
 PEOPLE = Identities({"id1": Identity("id1", "Ann_Lee"), "id2": Identity("id2", "Bob"), "id3": Identity("id3")})
@@ -81,9 +81,36 @@ def test_commons_follows_the_continuation_and_keeps_the_order_of_the_search(serv
 
 
 def test_commons_says_when_the_wiki_refuses(service, api):
-    service.answers(lambda _: {"error": {"code": "maxlag", "info": "Waiting for a database server", "lag": 7}})
-    with pytest.raises(DataError, match="maxlag"):
+    service.answers(lambda _: {"error": {"code": "badvalue", "info": "Unrecognized value"}})
+    with pytest.raises(DataError, match="badvalue"):
         Commons(api, service.endpoint).find("Ann", 10)
+    assert len(service.queries) == 1
+
+
+def busy(code: str, **headers: str) -> Answer:
+    return reply(json.dumps({"error": {"code": code, "info": "x", "lag": 7}}).encode(), **headers)
+
+
+@pytest.mark.parametrize("code", ["maxlag", "ratelimited"])
+def test_a_wiki_that_is_busy_is_asked_again_after_the_pause_it_asks_for(service, code):
+    pauses: list[float] = []
+    good = reply(json.dumps({"query": {"pages": [commons_page(1)]}}).encode())
+
+    def first_busy(handler: BaseHTTPRequestHandler) -> None:
+        (good if sum(service.web.asked.values()) > 1 else busy(code, Retry_After="2"))(handler)
+
+    service.web.otherwise = first_busy
+    with Fetcher(LIMITS, allow_private=True) as fetcher:
+        assert len(Commons(Api(fetcher, 1000.0, pauses.append), service.endpoint).find("Ann", 10)) == 1
+    assert 2.0 in pauses
+
+
+@pytest.mark.parametrize(("headers", "asked"), [({}, 1 + LIMITS.retries), ({"Retry_After": "3600"}, 1)])
+def test_a_wiki_that_stays_busy_is_left(service, api, headers, asked):
+    service.web.otherwise = busy("maxlag", **headers)
+    with pytest.raises(DataError, match=r"maxlag.*run again later"):
+        Commons(api, service.endpoint).find("Ann", 10)
+    assert sum(service.web.asked.values()) == asked
 
 
 def openverse(page: int, pages: int, count: int) -> dict[str, Any]:
@@ -154,6 +181,15 @@ def test_refusals_are_errors_that_never_say_the_key(service, api, status, error)
         Google(api, KEY, "e", service.endpoint).find("Ann", 10)
     assert KEY not in str(caught.value)
     assert str(status) in str(caught.value)
+
+
+@pytest.mark.parametrize(("status", "quota"), [(401, False), (403, True), (404, False), (429, True), (503, False)])
+def test_a_quota_is_spoken_of_only_where_it_may_be_the_cause(service, api, status, quota):
+    service.web.otherwise = reply(status=status)
+    with pytest.raises((Missing, DataError)) as caught:
+        Google(api, KEY, "e", service.endpoint).find("Ann", 10)
+    assert ("quota" in str(caught.value)) is quota
+    assert ("run again later" in str(caught.value)) is (status in (429, 503))
 
 
 def test_a_passing_fault_is_waited_out(service, api):
@@ -227,3 +263,27 @@ def test_nobody_to_search_for_and_no_key_are_said(tmp_path, monkeypatch, api):
     monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
     with pytest.raises(Missing, match="GOOGLE_API_KEY"):
         found.service("google", api)
+
+
+def test_a_line_break_around_a_key_is_no_part_of_it(monkeypatch, service, api):
+    monkeypatch.setenv("OPENVERSE_TOKEN", f"{KEY}\n")
+    search = found.service("openverse", api)
+    assert isinstance(search, Openverse)
+    search._endpoint = service.endpoint
+    service.answers(lambda _: openverse(1, 1, 1))
+    assert len(search.find("Ann", 3)) == 1
+    assert service.headers[0]["Authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("inside", ["\n", " ", "\t", "\x7f", "ß", "\udcff"])
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("openverse", "OPENVERSE_TOKEN"), ("google", "GOOGLE_API_KEY"), ("google", "GOOGLE_SEARCH_ENGINE")],
+)
+def test_a_key_that_no_header_can_hold_is_refused_without_being_said(monkeypatch, api, source, name, inside):
+    monkeypatch.setenv("GOOGLE_API_KEY", KEY)
+    monkeypatch.setenv(name, f"SECRET{inside}TOK")
+    with pytest.raises(UsageError, match=name) as caught:
+        found.service(source, api)
+    assert "SECRET" not in str(caught.value)
+    assert "TOK" not in str(caught.value).replace(name, "")

@@ -1,5 +1,6 @@
 """Sources: every kind of list says the same thing, and no listed address vanishes silently."""
 
+import csv
 import json
 import os
 from pathlib import Path
@@ -85,6 +86,48 @@ def test_bad_addresses_are_rows_with_a_reason(tmp_path):
     assert {row["fault"] for row in rows} == {"bad_address"}
     assert all(row["fault_detail"] for row in rows)
     assert len({row["row_id"] for row in rows}) == len(bad)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://me:hunter2@example.org/a@2x.jpg", "http://***@example.org/a@2x.jpg"),
+        ("http://hunter2@example.org/", "http://***@example.org/"),
+        ("ftp://me:hunter2@example.org/a", "ftp://***@example.org/a"),
+        ("me:hunter2@example.org/a", "***@example.org/a"),
+        ("http://me:hunt/er2@example.org/a", "http://***@example.org/a"),
+        ("http://me:h@hunter2@example.org/a", "http://***@example.org/a"),
+        ("ftp://example.org:21/a@2x.jpg", "ftp://example.org:21/a@2x.jpg"),
+        ("ftp://[::1]:21/a@2x.jpg", "ftp://[::1]:21/a@2x.jpg"),
+    ],
+)
+def test_a_password_in_an_address_is_nowhere_in_its_row(tmp_path, address, shown):
+    entry = {"identity_id": "ann", "url": address, "page": address}
+    (row,) = from_url_list(write_list(tmp_path, "jsonl", [entry]), PEOPLE)
+    assert (row["source"], row["page"], row["fault"]) == (shown, shown, "bad_address")
+    assert "hunt" not in str(row)
+
+
+def test_two_passwords_at_one_address_are_two_rows(tmp_path):
+    entries = [{"identity_id": "ann", "url": f"http://me:{word}@example.org/"} for word in ("one", "two")]
+    rows = from_url_list(write_list(tmp_path, "csv", entries), PEOPLE)
+    assert [row["fault"] for row in rows] == ["bad_address"] * 2
+    assert len({row["row_id"] for row in rows}) == 2
+
+
+def test_a_huge_cell_is_one_bad_address_and_not_the_end_of_the_list(tmp_path):
+    limit = csv.field_size_limit()
+    entries = [{"identity_id": "ann", "url": "http://example.org/" + tail} for tail in ("a" * 10_000_000, "b")]
+    rows = from_url_list(write_list(tmp_path, "csv", entries), PEOPLE)
+    assert [row["fault"] for row in rows] == ["bad_address", None]
+    assert csv.field_size_limit() == limit
+
+
+def test_a_column_that_is_there_twice_is_an_error_that_names_it(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("identity_id,url, url\nann,http://example.org/1,http://example.org/2\n")
+    with pytest.raises(DataError, match="column url is there 2 times"):
+        from_url_list(path, PEOPLE)
 
 
 def test_hostile_cells_can_be_stored(tmp_path):
@@ -213,6 +256,7 @@ def test_lists_as_vggface_was_published_and_plain_ones(tmp_path: Path) -> None:
     )
     (tmp_path / "stranger.txt").write_text("https://example.org/c.jpg\nhttps://example.org/c.jpg\n")
     (tmp_path / "README.md").write_text("not a list")
+    (tmp_path / "folder.txt").mkdir()
     rows = from_people_lists(tmp_path, PEOPLE)
     assert [(row["identity_id"], row["source"]) for row in rows] == [
         ("id10001", "http://example.org/a.jpg"), ("id10001", "http://example.org/b.jpg"),
