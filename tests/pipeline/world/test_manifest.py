@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from manifests.validate import validate_file
-from pipeline import images
+from pipeline import geometry, images
 from pipeline.world.manifest import Recipe, write_manifest
 
 RECIPE = Recipe(people=2, faces_per_person=2, clips_per_person=1, clip_s=2.0, side=64, buckets=2)
@@ -33,6 +33,10 @@ def test_every_row_points_at_its_payload(manifest: Path) -> None:
             pixels = images.decode(payload["image"], 10**6)
             assert pixels.shape == (64, 64, 3)
             assert (pixels[0, 0] == 255).all()
+            eyes = geometry.eye_centres(
+                geometry.apply(geometry.points(payload["transform"]).reshape(2, 3), payload["landmarks"])
+            )
+            assert np.abs(eyes - geometry.pupil_targets(64)).max() < 1.0  # pixels
         else:
             mel = np.frombuffer(payload["mel_sf2f"], "<f2").reshape(-1, 40)
             assert len(mel) == row["n_frames"]
