@@ -7,13 +7,14 @@ has to tell not only real from generated but right from mismatched (relidGAN). S
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from manifests.settings import BelowOne, Count, MoreThanZero, NotNegative, Positive
+from models.data import Corpus
 from models.fusers import mean_of_windows
 from models.losses import frozen
 from models.noise import flipped, strangers, truncated
@@ -31,6 +32,7 @@ NEEDS: Mapping[str, str] = {}
 _LEVEL = 0.01  # root mean square of a waveform, full scale being 1
 _SILENT = 1e-6
 _STRETCHES = 3  # of stage A's learning rate
+_CENTRED = 64  # training faces
 _SEED = 0  # of the noise that faces are made with outside training
 
 
@@ -114,6 +116,20 @@ def phases(settings: Settings) -> tuple[Phase, ...]:
 def side(settings: Settings) -> int:
     """Pixels of the real and generated faces."""
     return FIRST_SIDE << len(settings.face_channels)
+
+
+def begin(networks: Mapping[str, nn.Module], settings: Settings, corpus: Corpus, features: None) -> None:
+    """Before stage A: take out of F what it gives to all training faces alike.
+
+    The sum over the picture makes that part many times larger than what tells faces apart. It cancels where a voice
+    chooses among faces, so that such training never removes it, and drowns the rest where a face chooses among voices.
+    """
+    del features
+    if settings.stage_a and settings.matching_iterations:
+        face = cast(FaceEncoder, networks["face"])
+        rows = torch.linspace(0, len(corpus.faces) - 1, _CENTRED).long()
+        seen = corpus.faces[rows.to(corpus.faces.device)].to(face.embedding.bias.device).float() / 255
+        face.embedding.bias.sub_(face(2 * seen - 1).mean(dim=0))
 
 
 def update(step: Step, batch: Batch) -> Losses:

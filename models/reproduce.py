@@ -67,10 +67,11 @@ def _markdown(lab: Lab, entry: Entry, found: Found, judged: Sequence[Sequence[Ju
     if lab.budget == "smoke":
         parts.append(_SMOKE)
     for table, of in zip(found.tables, judged, strict=True):
-        parts += [table.title] if table.title != entry.asks else []
+        title = table.title.removeprefix(entry.asks).strip()
+        parts += [title] if title else []
         parts += [_table(table), *([_verdicts(of)] if of else [])]
     parts += [f"![{path.stem}]({path.name})" for path in found.pictures]
-    parts += [f"Missing: {text}." for text in found.missing]
+    parts += [f"Missing: {text.removesuffix('.')}." for text in found.missing]
     return "\n\n".join(parts) + "\n"
 
 

@@ -13,8 +13,8 @@ from models.reproduction.speech2face import S2F
 from models.scores import Figure
 
 METRICS = (
-    "cosine", "L1", *RECALLS, "VFS", "matching", "same gender", "gender", "collapse", "Fréchet", "parameters",
-    "training_s",
+    "cosine", "L1", *RECALLS, "VFS", "matching", "same gender", "gender", "collapse", "collapsed", "Fréchet",
+    "parameters", "training_s",
 )  # fmt: skip
 _GROUPED = ("people", "cosine", "R@10")
 _HOW = "5 s, fused"

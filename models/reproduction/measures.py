@@ -88,7 +88,8 @@ def scores_of(row: Figure) -> dict[str, Value]:
     values["matching"], values["same gender"] = percent(row["matching"]), percent(row["matching_same_gender"])
     values["gender"] = percent(row["gender"])
     values |= {f"top-{k}": percent(row["closed_set"].get(f"top_{k}")) for k in (1, 5)}
-    return values | {"collapse": row["collapse"], "Fréchet": row["frechet"]["mean"]}
+    alarm = {"collapse": row["collapse"], "collapsed": float(row["collapsed"])}  # 1: the alarm has gone off
+    return values | alarm | {"Fréchet": row["frechet"]["mean"]}
 
 
 def percent(figure: Figure | None) -> Figure | None:

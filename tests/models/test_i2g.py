@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from manifests.errors import UsageError
-from models import i2g, state, system
+from models import data, i2g, pack, state, system
 from models.experiments import find, parameters
 from models.i2g import matching, prepared
 from models.noise import strangers
@@ -85,6 +85,23 @@ def test_blind_scores_are_at_chance() -> None:
     """All alike: the loss is that of guessing, and every tie is an error."""
     loss, error = matching(torch.zeros(40, 40), torch.arange(40), 10, torch.Generator())
     assert float(loss) == pytest.approx(math.log(10)) and float(error) == 1
+
+
+@pytest.mark.parametrize("starts_trained", [False, True])
+def test_before_stage_a_f_loses_what_all_faces_share_and_nothing_else(tmp_path: Path, starts_trained: bool) -> None:
+    """A common part would cancel in V-F and drown the rest in F-V; a face encoder that comes trained is left alone."""
+    settings = replace(SETTINGS, matching_iterations=0) if starts_trained else SETTINGS
+    manifest = drawn.write_manifest(tmp_path, Sketch(audio=True))
+    corpus = data.load(pack.pack(manifest, "train", "wave", 16, tmp_path / "packed"), torch.device("cpu"))
+    networks = built(i2g, SETTINGS)
+    faces = corpus.faces.float() / 255
+    before = i2g.portraits(networks, settings, faces)
+    with torch.no_grad():
+        i2g.begin(networks, settings, corpus, None)
+    after = i2g.portraits(networks, settings, faces)
+    spread = before - before.mean(dim=0)
+    torch.testing.assert_close(after - after.mean(dim=0), spread, rtol=1e-3, atol=1e-4)
+    assert torch.equal(before, after) if starts_trained else after.mean(dim=0).norm() < 0.2 * before.mean(dim=0).norm()
 
 
 def test_stage_a_moves_both_encoders_and_hands_f_to_the_discriminator() -> None:

@@ -47,6 +47,19 @@ def test_the_same_recipe_gives_the_same_bytes(manifest: Path, tmp_path: Path) ->
     assert again.read_bytes() == manifest.read_bytes()
 
 
+def test_the_raw_manifest_has_the_same_people_voices_and_splits_with_other_pictures(
+    manifest: Path, tmp_path: Path
+) -> None:
+    raw = pq.read_table(write_manifest(tmp_path, replace(RECIPE, raw=True))).to_pylist()
+    clean = pq.read_table(manifest).to_pylist()
+    assert validate_file(tmp_path / "hq_voxceleb.parquet") == []
+    who = [[(row["identity_id"], row["split"], row["kind"]) for row in rows] for rows in (clean, raw)]
+    assert who[0] == who[1]
+    for kind, shared in (("speech", 2), ("face", 0)):
+        samples = [{row["sample_id"] for row in rows if row["kind"] == kind} for rows in (clean, raw)]
+        assert len(samples[0] & samples[1]) == shared
+
+
 def test_the_split_is_disjoint_by_person(tmp_path: Path) -> None:
     path = write_manifest(tmp_path, replace(RECIPE, people=8, faces_per_person=1, val_fraction=0.3, test_fraction=0.3))
     rows = pq.read_table(path).to_pylist()
