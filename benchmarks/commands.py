@@ -1,6 +1,6 @@
 """How soon commands answer: the start of each verb of `pipeline`, and `dvc status` at full size. One JSON line.
 
-    python benchmarks/commands.py [--shards 1300]
+    python benchmarks/commands.py [--shards 1024]
 
 `start_s`: from nothing to the end of commands that need no network, on the small tables of a tiny drawn data set.
 `dvc_status_s`: in a copy of this repository's DVC set-up whose stages are stood in for by a program that writes as
@@ -103,7 +103,7 @@ def dvc_status(folder: Path, shards: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shards", type=int, default=1300, help="per table")
+    parser.add_argument("--shards", type=int, default=1024, help="per table")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as small, tempfile.TemporaryDirectory() as large:
         started = starts(Path(small))

@@ -40,6 +40,8 @@ def show(axes: Axes, stage: str, tables: dict[str, dict[str, dict[str, Any]]], r
         points = np.reshape(row["landmarks"], (-1, 2))
         axes.scatter(points[:, 0], points[:, 1], s=1.5, c="#3ddc97", linewidths=0)
         axes.set_xlabel(f"yaw {row['yaw_deg']:+.0f}°, pitch {row['pitch_deg']:+.0f}°", fontsize=7)
+    if stage == "identity" and row["own_distance"] is not None:
+        axes.set_xlabel(f"distance {row['own_distance']:.2f}", fontsize=7)
     if stage == "emotion" and row["p_neutral"] is not None:
         axes.set_xlabel(f"neutral {row['p_neutral']:.2f}", fontsize=7)
     if stage == "review":
@@ -74,4 +76,4 @@ def _source(tables: dict[str, dict[str, dict[str, Any]]], drops: dict[str, dict[
 
 if __name__ == "__main__":
     mpl.use("Agg")
-    draw(sys.argv[1] if len(sys.argv) > 1 else "id90000", Path(__file__).with_name("stages.png"))
+    draw(sys.argv[1] if len(sys.argv) > 1 else "id90010", Path(__file__).with_name("stages.png"))

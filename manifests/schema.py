@@ -113,13 +113,14 @@ IDENTITY_SCORES = Table(
         Column("row_id", _STRING, "as in crawl"),
         Column("phash", _BYTES, "64 bits of the whole picture, lowest cosine frequencies; big-endian", True),
         Column("dhash", _BYTES, "64 bits of the whole picture, each cell against its left neighbour", True),
+        Column("face_hash", _BYTES, "256 bits of the upright face alone, lowest cosine frequencies", nullable=True),
         Column("embedding", _BYTES, "128 little-endian float32, dlib's face network", nullable=True),
     ),
 )
 _IDENTITY_FACTS = (
     Column("agreeing", _INT, "pictures in the person's largest group of faces that agree", nullable=True),
     Column("own_distance", _REAL, "embedding distance from the centre of that group, the picture left out", True),
-    Column("own_ratio", _REAL, "the same by the median of the group's own distances", nullable=True),
+    Column("own_norm", _REAL, "the same in standard deviations among its distances from all others' centres", True),
     Column("other_identity", _STRING, "the other person of the data set whose centre is nearest", nullable=True),
     Column("other_distance", _REAL, "embedding distance from that centre", nullable=True),
     Column("repeats", _STRING, "row_id of the person's better picture of the same photograph", nullable=True),

@@ -6,10 +6,7 @@ gives: the stage, its settings, the networks with their sha256, and the digests 
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import pyarrow.parquet as pq
 
 from manifests.errors import DataError, Missing
 from manifests.schema import DROPS, Table
+from manifests.storage import opened, replacing
 
 Row = dict[str, Any]
 
@@ -103,7 +101,7 @@ def write_table(path: Path, table: Table, rows: Sequence[Row], provenance: Mappi
     }
     arrow = arrow.replace_schema_metadata(footer)
     plain = [name for name in table.names if name not in payload]
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         pq.write_table(
             arrow,
             temporary,
@@ -119,45 +117,9 @@ def write_table(path: Path, table: Table, rows: Sequence[Row], provenance: Mappi
             raise OSError(f"{temporary}: {written} rows on disk, {len(rows)} given")
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path`: what is written there takes its place in one step, or leaves it as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-    for left_over in path.parent.glob(f".{escape(path.name)}.*.tmp"):
-        pid = left_over.name.split(".")[-2]
-        if pid.isdecimal() and not _is_alive(int(pid)):  # its writer was killed
-            left_over.unlink(missing_ok=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):  # somebody else's, or no number of ours
-        return True
-    return True
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -168,7 +130,7 @@ def write_drops(path: Path, drops: Sequence[Row], provenance: Mapping[str, Any])
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        file = pq.ParquetFile(opened(path), page_checksum_verification=True)
         _ = file.schema_arrow  # decoded here, so that a damaged one is found here
     except FileNotFoundError as error:
         raise Missing(f"no file {path}: run the stage that writes it") from error

@@ -5,7 +5,8 @@ Only shard names and settings travel. Every worker process has one thread and ke
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from concurrent.futures import CancelledError
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from distributed import Client, KilledWorker, LocalCluster, as_completed
 
 from manifests.errors import Missing, UsageError
+from pipeline import source_code
 from pipeline.engine import Died, Result, Task, pin_threads
 
 _CONNECT_S = 10.0
@@ -30,7 +32,11 @@ class Cluster:
     name: str = "dask"
 
     def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result | Died[Task]]:
-        """Yield the results as they come. Raises UsageError where a worker has several threads or sees other files."""
+        """Yield the results as they come.
+
+        Raises UsageError where a worker has several threads, sees other files or runs other code, Missing where the
+        scheduler goes away.
+        """
         folder = str(Path.cwd())
         _check(self.client, folder)
         futures = {self.client.submit(_work, folder, function, task, pure=False): task for task in tasks}
@@ -41,6 +47,8 @@ class Cluster:
                     yield future.result()
                 except KilledWorker:
                     yield Died(task)
+                except CancelledError as error:  # not by us
+                    raise Missing("the Dask scheduler went away: start it again, then run this again") from error
         finally:
             self.client.cancel(list(futures))
 
@@ -57,12 +65,13 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Cluster]:
             client.wait_for_workers(1, timeout=_WORKERS_S)
         except TimeoutError as error:
             raise Missing(f"no worker has joined the scheduler {scheduler}: {_START}") from error
-        # One death is enough to look closer; Dask's own three more tries would each cost another worker.
-        before = client.run_on_scheduler(_allow_failures, count=0)
+        # A second try elsewhere, for shards of a machine that went away; Dask's own two more would each cost a worker.
+        before = client.run_on_scheduler(_allow_failures, count=1)
         try:
             yield Cluster(client, client.dashboard_link or None)
         finally:
-            client.run_on_scheduler(_allow_failures, count=before)
+            with suppress(OSError):  # it went away
+                client.run_on_scheduler(_allow_failures, count=before)
 
 
 @contextmanager
@@ -98,6 +107,12 @@ def _check(client: Client, folder: str) -> None:
     blind = [address for address, sees in client.run(os.path.isdir, folder).items() if not sees]
     if blind:
         raise UsageError(f"no folder {folder} for Dask workers {', '.join(blind)}: it must be on a disk that all share")
+    ours = source_code.digest()
+    other = [address for address, digest in client.run(source_code.first_digest).items() if digest != ours]
+    if other:
+        raise UsageError(
+            f"Dask workers with other code than this ({', '.join(other)}): start them again, from this code"
+        )
 
 
 def _work(folder: str, function: Callable[[Task], Result], task: Task) -> Result:

@@ -175,7 +175,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._here, there = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=_serve, args=(there,), name="worker", daemon=True)
+        self._process = _CONTEXT.Process(target=_serve, args=(there, dict(os.environ)), name="worker", daemon=True)
         self._process.start()
         there.close()
 
@@ -247,10 +247,13 @@ def _taken(todo: deque[Task]) -> Iterator[Task]:
             return
 
 
-def _serve(tasks: Connection) -> None:
-    """The life of a worker process."""
+def _serve(tasks: Connection, environment: dict[str, str]) -> None:
+    """The life of a worker process, in the environment of the one it works for."""
     _end_with_parent()
-    pin_threads()  # the fork server may be older than the settings of this run
+    # The fork server, which it was forked from, may be older than the settings of this run.
+    os.environ.clear()
+    os.environ.update(environment)
+    pin_threads()
     with suppress(OSError):  # where memory runs out, the kernel should take the worker and not the run
         Path("/proc/self/oom_score_adj").write_text("1000")
     while True:

@@ -6,12 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from manifests import storage
+
 FILE = "events.jsonl"
 
 
 def folder_of(data: Path) -> Path:
-    """Where runs on a data folder keep what is no data: locks, lists, events."""
-    return data.parent / ".hqvox"
+    """Where runs on a data folder keep what is no data: beside it, or in the working folder for data behind a URL."""
+    if storage.is_here(data):
+        return data.parent / ".hqvox"
+    return Path(".hqvox", *str(data.parent).replace(":", "").split("/"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ def _plan(stage: Stage, params: Params, busy: set[str]) -> StagePlan:
         return StagePlan(stage.name, 1, 1, {"over whole tables: always run": 1})
     after = tuple(sorted(_reads(stage) & busy))
     buckets = params.run.buckets
-    if isinstance(stage, ShardStage) and stage.around and not (params.paths.data / stage.name).is_dir():
-        return StagePlan(stage.name, buckets, buckets, {"not there yet": buckets}, after)  # nothing is opened for it
+    if isinstance(stage, ShardStage) and stage.planning is not None:
+        stage = stage.planning()
     try:
         with planned(stage, params) as tasks:
             found = [reasons(task) for task in tasks]

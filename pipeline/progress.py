@@ -16,23 +16,23 @@ _TOP = 3  # reasons named in the line
 
 
 class StageProgress:
-    """A bar over shards with rows per second, the commonest drop reasons and the address of a page to watch."""
+    """A bar over shards or rows with rows per second, the commonest drop reasons and the address of a page to watch."""
 
-    def __init__(self, stage: str, shards: int, dashboard: str | None = None) -> None:
+    def __init__(self, stage: str, total: int, dashboard: str | None = None, unit: str = "shards") -> None:
         self._stage = stage
         self._console = Console(file=sys.stderr)
         self._bar = Progress(
             TextColumn("{task.description:<10}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("shards {task.fields[note]}"),
+            TextColumn(f"{unit} {{task.fields[note]}}"),
             TimeRemainingColumn(),
             TextColumn(dashboard or ""),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task(stage, total=shards, note="")
+        self._task = self._bar.add_task(stage, total=total, note="")
         self._start = time.monotonic()
 
     def __enter__(self) -> "StageProgress":
@@ -47,6 +47,10 @@ class StageProgress:
     def advance(self, given: int, kept: int, reasons: Counter[str]) -> None:
         """One more shard is finished; totals so far."""
         self._bar.update(self._task, advance=1, note=self._note(given, kept, reasons))
+
+    def show(self, given: int, kept: int, reasons: Counter[str]) -> None:
+        """So many rows are done, where rows are the unit."""
+        self._bar.update(self._task, completed=given, note=self._note(given, kept, reasons))
 
     def finish(self, given: int, kept: int, reasons: Counter[str], skipped: int) -> None:
         """Print the line that stays."""

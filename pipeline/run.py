@@ -85,7 +85,7 @@ def run_stage(stage: Stage, params: Params, workers: int | Executor | None = Non
         if isinstance(stage, RowStage):
             weights.ensure(stage.weights(_settings(stage, params)[0]), FetchProgress())
         with planned(stage, params) as tasks:
-            survey.hold(stage, tasks, partial(_outcomes, executor=executor, log=log))
+            survey.hold(stage, tasks, partial(_outcomes, executor=executor, log=log, done="shard_scored"))
             summary = _map(stage, tasks, params, engine.Serial() if _is_serial(stage) else executor, log)
         failed = _failed_rows(params, summary)
         metrics = {k: v for k, v in asdict(summary).items() if k in ("input", "kept", "reasons", "digest")}
@@ -201,15 +201,15 @@ def _map(
     return Summary(stage.name, given, kept, dict(sorted(reasons.items())), digest, skipped, len(tasks))
 
 
-def _outcomes(tasks: Sequence[Task], executor: Executor, log: Events) -> Iterator[Outcome]:
-    """What became of the shards, those last whose worker died."""
+def _outcomes(tasks: Sequence[Task], executor: Executor, log: Events, done: str = "shard_done") -> Iterator[Outcome]:
+    """What became of the shards, those last whose worker died; `done` is what the log calls the others."""
     died: list[Task] = []
     for result in executor.map(run_task, tasks):
         if isinstance(result, Died):
             died.append(result.task)
             log.add("worker_died", shard=result.task.shard, exit_code=result.exit_code)
         else:
-            log.add("shard_done", **asdict(result))
+            log.add(done, **asdict(result))
             yield result
     for task in died:
         say(f"{task.stage.name:<10} a worker died over {task.shard}; done again, apart from the others")

@@ -1,9 +1,10 @@
 """params.yaml into frozen dataclasses; unknown keys and wrong types are errors, all reported together."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from manifests import storage
 from manifests.errors import UsageError
 from manifests.settings import Count, NotNegative, Positive, Section, Share, build
 from pipeline.stage import Paths
@@ -53,10 +54,19 @@ def load(path: Path, stages: tuple[str, ...]) -> Params:
     if not_maps:
         raise UsageError(f"{path}: {', '.join(not_maps)} must hold `key: value` lines")
     return Params(
-        build(Paths, sections["paths"], "paths"),
+        _paths(sections["paths"]),
         build(Run, sections["run"], "run"),
         {name: sections[name] for name in stages},
     )
+
+
+def _paths(section: Section) -> Paths:
+    """Where a run reads and writes; only `data` may be a URL."""
+    paths = build(Paths, section, "paths")
+    remote = sorted(name for name, text in section.items() if name != "data" and "://" in text)
+    if remote:
+        raise UsageError(f"paths: {', '.join(remote)} must be a folder of this machine; only `data` may be a URL")
+    return replace(paths, data=storage.place(section["data"])) if "data" in section else paths
 
 
 def split(section: Section, types: tuple[type[Any], ...], where: str) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests import table
 from manifests.errors import DataError, HqvoxError
@@ -203,10 +204,18 @@ def rehearse(task: Task, only: frozenset[str]) -> None:
         _decide(task, rows, scores, failures)
 
 
-def scored_rows(task: RowTask) -> list[Row]:
-    """The rows of a shard that have scores, and these; for the stage's survey."""
-    scores = {row["row_id"]: row for row in table.read_rows(scores_path(task))}
-    return [row | scores[row["row_id"]] for row in _rows(task) if row["row_id"] in scores]
+def scored_columns(task: RowTask) -> pa.Table:
+    """The columns that the stage surveys, of the rows of a shard that have scores."""
+    stage, names = task.stage, task.stage.surveys
+    source = task.context.paths.data / stage.reads.name / task.shard
+    rows = table.read_table(source, [name for name in names if name in stage.reads.names])
+    scores = table.read_table(scores_path(task), ["row_id", *(n for n in names if n not in stage.reads.names)])
+    places = pc.index_in(rows["row_id"], scores["row_id"].combine_chunks())
+    scores = scores.take(places.drop_null())
+    rows = rows.filter(places.is_valid())
+    for name in scores.column_names[1:]:
+        rows = rows.append_column(name, scores[name])
+    return rows
 
 
 def _facts(task: RowTask) -> dict[str, Row]:

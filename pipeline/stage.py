@@ -12,6 +12,8 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
+import pyarrow as pa
+
 from manifests.schema import Table
 
 Row = dict[str, Any]
@@ -86,7 +88,8 @@ class RowStage:
     depends: tuple[str, ...]
     render: Callable[[Row, Row, Any], Row] | None = None
     payload: tuple[tuple[str, str], ...] = ()  # (stage, column)
-    survey: Callable[[list[Row], Any], list[Row]] | None = None  # all rows with their scores in, facts of each out
+    survey: Callable[[pa.Table, Any], pa.Table] | None = None  # `surveys` of all rows in, facts of each out
+    surveys: tuple[str, ...] = ()  # columns of `reads` and `scores`, identity_id and row_id among them
     score_all: Table | None = None  # score every row of this table, so that a looser limit upstream runs no network
     weights: Callable[[Any], tuple[str, ...]] = no_weights
     version: str = "1"  # raise it when `score` or `render` changes what it computes
@@ -108,6 +111,7 @@ class ShardStage:
     list_rows: Callable[[Any, Context], list[Row]] | None = None
     fingerprint: Callable[[Sequence[Row], Any, Context], str] | None = None  # digest of what else is read (files)
     around: Callable[[Any, Context], AbstractContextManager[Any]] | None = None  # held open for the whole stage
+    planning: Callable[[], "ShardStage"] | None = None  # the stage for a plan, where listing or `around` does something
     instant: bool = False  # nothing is fetched or decoded: done again whenever our code changes, not only `version`
     serial: bool = False  # run shards one after another in this process (the stage has threads of its own)
     version: str = "1"

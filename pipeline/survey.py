@@ -4,13 +4,17 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests import table
 from pipeline import events
 from pipeline.progress import watched
-from pipeline.shard import Outcome, RowTask, Task, scored_rows
-from pipeline.stage import Row, RowStage, ShardStage
+from pipeline.shard import Outcome, RowTask, Task, scored_columns
+from pipeline.stage import RowStage, ShardStage
+
+_SHARD = "_shard"  # number of the task
 
 
 def facts_of(task: RowTask) -> Path | None:
@@ -27,17 +31,23 @@ def hold(
     """Score every shard by `run`, then write what the survey says of the rows of each; nothing without a survey."""
     if isinstance(stage, ShardStage) or stage.survey is None:
         return
-    rows_of = [task for task in tasks if isinstance(task, RowTask)]
-    for _ in watched(f"{stage.name}: scores", run([replace(task, scores_only=True) for task in rows_of]), len(tasks)):
+    of_rows = [task for task in tasks if isinstance(task, RowTask)]
+    for _ in watched(f"{stage.name}: scores", run([replace(task, scores_only=True) for task in of_rows]), len(tasks)):
         pass
-    found = [(row, task.shard) for task in rows_of for row in scored_rows(task)]
-    # In an order that neither workers nor buckets change: sums depend on it in their last bits.
-    found.sort(key=lambda one: (one[0]["identity_id"], one[0]["row_id"]))
-    said: dict[str, dict[str, Any]] = {task.shard: {} for task in rows_of}
-    facts: list[Row] = stage.survey([row for row, _ in found], rows_of[0].limits) if found else []
-    for (row, shard), fact in zip(found, facts, strict=True):
-        said[shard][row["row_id"]] = fact
-    for task in rows_of:
+    if not of_rows:
+        return
+    found = _together(of_rows)
+    facts = stage.survey(found.drop_columns([_SHARD]), of_rows[0].limits).append_column("row_id", found["row_id"])
+    for number, task in enumerate(of_rows):
+        rows = facts.filter(pc.equal(found[_SHARD], number)).to_pylist()
         path = facts_of(task)
         assert path is not None, "a stage with a survey"
-        table.write_text(path, json.dumps(said[task.shard], sort_keys=True))
+        table.write_text(path, json.dumps({row.pop("row_id"): row for row in rows}, sort_keys=True))
+
+
+def _together(tasks: Sequence[RowTask]) -> pa.Table:
+    """The surveyed columns of all shards, and the number of each row's task: columns, since rows would fill memory."""
+    parts = [scored_columns(task) for task in tasks]
+    numbered = [part.append_column(_SHARD, pa.repeat(number, len(part))) for number, part in enumerate(parts)]
+    # In an order that neither workers nor buckets change: sums depend on it in their last bits.
+    return pa.concat_tables(numbered).sort_by([("identity_id", "ascending"), ("row_id", "ascending")])

@@ -1,6 +1,7 @@
 """What `pipeline crawl` does beyond `pipeline run crawl`: settings from options, the plan, asking again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ from manifests.errors import UsageError
 from manifests.settings import build
 from pipeline.crawl.collect import Again
 from pipeline.crawl.outcome import Outcome
-from pipeline.crawl.plan import text_of
-from pipeline.run import run_stage
+from pipeline.crawl.plan import Plan, mean_bytes, plan_of, text_of
+from pipeline.crawl.settings import Settings
+from pipeline.run import context_of, run_stage
 from pipeline.settings import Params
 from pipeline.stage import Context
 from stages import crawl
@@ -35,8 +37,16 @@ def overridden(
 
 def plan_text(params: Params) -> str:
     """The plan of a crawl, for people."""
-    settings = build(crawl.Settings, params.section("crawl"), "crawl")
-    return text_of(crawl.plan(settings, Context(params.paths, params.run.buckets)))
+    settings = build(Settings, params.section("crawl"), "crawl")
+    return text_of(_plan(settings, context_of(params)))
+
+
+def _plan(settings: Settings, context: Context) -> Plan:
+    """What a run would ask for, without asking. Raises Missing, DataError."""
+    seen = crawl.outlook(settings, context)
+    ours = frozenset() if settings.asks_strangers else frozenset(job.site for job in seen.jobs)
+    made = plan_of(len(seen.rows), seen.jobs, settings, mean_bytes(context.paths.data), ours)
+    return replace(made, lookups=seen.lookups)
 
 
 def run(params: Params, retry: Sequence[str], host: str | None, refresh: bool, workers: int | None) -> None:

@@ -1,26 +1,29 @@
 """Keep pictures that show their person, once: faces against the person's others and everybody else's, copies found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+import pyarrow as pa
 from annotated_types import Interval
+from numpy.typing import NDArray
 
 from manifests.schema import CRAWL, IDENTITY, IDENTITY_SCORES, LANDMARKS
 from manifests.settings import NotNegative, Positive
 from pipeline.faces import embed
 from pipeline.hygiene import hashes
-from pipeline.hygiene.copies import Alike, repeated, same_photograph
+from pipeline.hygiene.copies import Alike, Pair, Prints, repeated, same_crop, same_photograph
 from pipeline.hygiene.index import MOST_BITS
-from pipeline.hygiene.people import Agreement, Fit, fits
+from pipeline.hygiene.people import NOBODY, Agreement, Floats, Numbers, fits
 from pipeline.images import decode
 from pipeline.stage import Drop, Row, RowStage
 
 FACTS = tuple(name for name in IDENTITY.names if name not in LANDMARKS.names)
 
 _MAX_PIXELS = 2**40  # the landmarks stage has applied its own limit to these very bytes
-_HASHED = tuple(name for name in IDENTITY_SCORES.names if name != "row_id")
+_PRINTS = tuple(name for name in IDENTITY_SCORES.names if name != "row_id")
+_TYPES = pa.schema([IDENTITY.arrow().field(name) for name in FACTS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,73 +40,102 @@ class Limits:
     agree_distance: NotNegative = 0.55  # two pictures nearer than this show one person
     min_agreeing: Positive = 3  # pictures that agree, and more than half, before a person's others are judged
     max_own_distance: NotNegative | None = 0.6  # from the person's centre; null: outliers stay
-    max_own_ratio: NotNegative | None = 2.0  # the same, by the median of the person's; null: outliers stay
+    max_own_norm: float | None = -1.0  # the same among the distances from everybody else's; null: outliers stay
     min_other_margin: NotNegative | None = 0.15  # nearer to another person by this: theirs; null: it stays
     copy_phash_bits: Annotated[int, Interval(ge=0, le=MOST_BITS)] = 7  # of 64, between two copies
-    copy_dhash_bits: Annotated[int, Interval(ge=0, le=hashes.BITS)] = 12  # of 64
-    copy_distance: NotNegative = 0.3  # and between their faces
+    copy_dhash_bits: Annotated[int, Interval(ge=0, le=hashes.BITS)] = 12  # of 64, as well
+    copy_face_bits: Annotated[int, Interval(ge=0, le=hashes.FACE_BITS)] | None = 18  # of 256; null: crops stay
+    copy_distance: NotNegative = 0.4  # and between their faces' embeddings
     drop_copies: bool = True  # of a person's own pictures, all but the best copy
     drop_shared: bool = True  # of a photograph under several names, all but where it fits best by `min_other_margin`
 
 
 def score(row: Row, scoring: Scoring) -> Row:
-    """Both hashes of the picture and the embedding of its face."""
+    """Fingerprints of the picture and of its face."""
     if not scoring.enabled:
-        return dict.fromkeys(_HASHED)
+        return dict.fromkeys(_PRINTS)
     pixels = decode(row["image"], _MAX_PIXELS)
+    chip = embed.chip(pixels, row["landmarks"])
     return {
-        "phash": hashes.perceptual(pixels).to_bytes(8, "big"),
-        "dhash": hashes.differences(pixels).to_bytes(8, "big"),
-        "embedding": embed.descriptor(pixels, row["landmarks"]).astype("<f4").tobytes(),
+        "phash": hashes.perceptual(pixels),
+        "dhash": hashes.differences(pixels),
+        "face_hash": hashes.face(chip),
+        "embedding": embed.descriptor(chip).astype("<f4").tobytes(),
     }
 
 
-def survey(rows: list[Row], limits: Limits) -> list[Row]:
+def survey(scored: pa.Table, limits: Limits) -> pa.Table:
     """What all pictures together say of each: whom it fits, and which photograph it repeats; null where disabled."""
-    if not rows or rows[0]["embedding"] is None:
-        return [dict.fromkeys(FACTS) for _ in rows]
-    embeddings = np.stack([np.frombuffer(row["embedding"], "<f4") for row in rows]).astype(np.float64)
-    people = [row["identity_id"] for row in rows]
-    phashes, dhashes = (np.array([int.from_bytes(r[n], "big") for r in rows], np.uint64) for n in ("phash", "dhash"))
-    alike = Alike(limits.copy_phash_bits, limits.copy_dhash_bits, limits.copy_distance)
-    pairs = same_photograph(phashes, dhashes, embeddings, alike)
-    own = [(i, j) for i, j in pairs if people[i] == people[j]]
-    copies = repeated(own, sorted(range(len(rows)), key=lambda i: _rank(rows[i])))
-    counted = np.array([i not in copies for i in range(len(rows))])
-    found = fits(people, embeddings, counted, Agreement(limits.agree_distance, limits.min_agreeing))
-    shared = _shared([(i, j) for i, j in pairs if people[i] != people[j]], found)
-    return [
-        {
-            "agreeing": fit.agreeing,
-            "own_distance": fit.own_distance,
-            "own_ratio": fit.own_ratio,
-            "other_identity": fit.other,
-            "other_distance": fit.other_distance,
-            "repeats": rows[copies[i]]["row_id"] if i in copies else None,
-            "shared_with": people[shared[i]] if i in shared else None,
-            "shared_distance": found[shared[i]].own_distance if i in shared else None,
-        }
-        for i, fit in enumerate(found)
-    ]
+    if scored["embedding"].null_count == len(scored):
+        return pa.table([pa.nulls(len(scored), field.type) for field in _TYPES], schema=_TYPES)
+    names, row_ids = (scored[name].combine_chunks() for name in ("identity_id", "row_id"))
+    persons = names.dictionary_encode()
+    people = np.asarray(persons.indices, dtype=np.int64)
+    of, alike = _prints(scored), _alike(limits)
+    pairs = same_photograph(of, alike)
+    own = {(i, j) for i, j in pairs if people[i] == people[j]}
+    copies = repeated(own | same_crop(people, of, alike), _rank(scored))
+    counted = np.ones(len(scored), dtype=bool)
+    counted[list(copies)] = False
+    found = fits(people, of.embedding, counted, Agreement(limits.agree_distance, limits.min_agreeing))
+    shared = _places(_shared(sorted(pairs - own), found.own_distance), len(scored))
+    facts = {
+        "agreeing": found.agreeing,
+        "own_distance": found.own_distance,
+        "own_norm": found.own_norm,
+        "other_identity": _taken(persons.dictionary, found.other),
+        "other_distance": found.other_distance,
+        "repeats": _taken(row_ids, _places(copies, len(scored))),
+        "shared_with": _taken(names, shared),
+        "shared_distance": np.where(shared == NOBODY, np.nan, found.own_distance[shared]),
+    }
+    columns = [pa.array(facts[field.name], field.type, from_pandas=True) for field in _TYPES]  # NaN: null
+    return pa.table(columns, schema=_TYPES)
 
 
-def _rank(row: Row) -> tuple[float, float, str]:
-    """Of several copies the first is kept: the largest, then the sharpest."""
-    return -row["pupil_px"], -row["sharpness"], row["row_id"]
+def _alike(limits: Limits) -> Alike:
+    return Alike(limits.copy_phash_bits, limits.copy_dhash_bits, limits.copy_face_bits, limits.copy_distance)
 
 
-def _shared(pairs: Sequence[tuple[int, int]], found: Sequence[Fit]) -> dict[int, int]:
+def _prints(scored: pa.Table) -> Prints:
+    phash, dhash = (_numbers(scored[name], ">u8")[:, 0].astype(np.uint64) for name in ("phash", "dhash"))
+    faces = _numbers(scored["face_hash"], ">u8", hashes.FACE_BITS // hashes.BITS).astype(np.uint64)
+    return Prints(phash, dhash, faces, _numbers(scored["embedding"], "<f4", embed.NUMBERS))
+
+
+def _numbers(column: pa.ChunkedArray, kind: str, count: int = 1) -> NDArray[Any]:
+    """A column of byte strings as so many numbers in each row. Raises ArrowInvalid where one has another length."""
+    size = count * np.dtype(kind).itemsize
+    cells = column.combine_chunks().cast(pa.binary(size))
+    return np.frombuffer(cells.buffers()[1], kind, count * len(cells), size * cells.offset).reshape(-1, count)
+
+
+def _rank(scored: pa.Table) -> Numbers:
+    """Each picture's place when of several copies the first is kept: the largest, then the sharpest."""
+    worst_last = np.lexsort([-scored[name].to_numpy() for name in ("sharpness", "pupil_px")])
+    return np.argsort(worst_last, kind="stable")
+
+
+def _shared(pairs: Sequence[Pair], own_distance: Floats) -> dict[int, int]:
     """Picture -> the same photograph under another name; of several, where it fits its person best."""
+    fit = np.where(np.isnan(own_distance), np.inf, own_distance)
     best: dict[int, int] = {}
     for pair in pairs:
         for mine, theirs in (pair, pair[::-1]):
-            if mine not in best or _known(found[theirs].own_distance) < _known(found[best[mine]].own_distance):
+            if mine not in best or fit[theirs] < fit[best[mine]]:
                 best[mine] = theirs
     return best
 
 
-def _known(distance: float | None) -> float:
-    return np.inf if distance is None else distance
+def _places(of: Mapping[int, int], count: int) -> Numbers:
+    places = np.full(count, NOBODY)
+    places[list(of)] = list(of.values())
+    return places
+
+
+def _taken(values: pa.Array, places: Numbers) -> pa.Array:
+    """The values at those places, null for NOBODY."""
+    return values.take(pa.array(places, mask=places == NOBODY))
 
 
 def _wrong_person(facts: Row, limits: Limits) -> Drop | None:
@@ -116,8 +148,9 @@ def _wrong_person(facts: Row, limits: Limits) -> Drop | None:
         return Drop("another_person", nearer, margin, f"fits {facts['other_identity']}")
     if limits.max_own_distance is not None and own > limits.max_own_distance:
         return Drop("not_the_person", own, limits.max_own_distance)
-    if limits.max_own_ratio is not None and facts["own_ratio"] > limits.max_own_ratio:
-        return Drop("unlike_the_others", facts["own_ratio"], limits.max_own_ratio)
+    normed = facts["own_norm"]
+    if limits.max_own_norm is not None and normed is not None and normed > limits.max_own_norm:
+        return Drop("like_a_stranger", normed, limits.max_own_norm)
     return None
 
 
@@ -128,9 +161,10 @@ def decide(row: Row, scores: Row, limits: Limits) -> Row | Drop:
     if wrong is not None:
         return wrong
     if limits.drop_shared and facts["shared_distance"] is not None and limits.min_other_margin is not None:
-        better = _known(facts["own_distance"]) - facts["shared_distance"]
+        own = facts["own_distance"]
+        better = np.inf if own is None else own - facts["shared_distance"]
         if better > limits.min_other_margin:
-            value = better if np.isfinite(better) else None
+            value = None if own is None else better
             return Drop("shared_picture", value, limits.min_other_margin, f"fits {facts['shared_with']}")
     if limits.drop_copies and facts["repeats"] is not None:
         return Drop("near_duplicate", detail=f"repeats {facts['repeats']}")
@@ -151,6 +185,7 @@ STAGE = RowStage(
     limits=Limits,
     score=score,
     survey=survey,
+    surveys=("identity_id", "row_id", "pupil_px", "sharpness", *_PRINTS),
     decide=decide,
     depends=("sha256", "landmarks"),
     payload=((CRAWL.name, "image"),),

@@ -1,6 +1,5 @@
 """Join faces and speech by person, split people into train, val and test, and write `hq_voxceleb.parquet`."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from manifests.errors import UsageError
 from manifests.schema import MANIFEST, REVIEW, VOICES, Table
 from manifests.settings import Share
 from manifests.validate import SPLITS
-from pipeline import identities
+from pipeline import identities, source_code
 from pipeline.splits import Fractions, assign
 from pipeline.stage import Context, Drop, Row, TableStage
 from stages import STAGES
@@ -161,19 +160,8 @@ def _provenance(data: Path, settings: Settings) -> dict[str, Any]:
         "stages": {name: record.get("settings", {}) for name, record in records.items()},
         "weights": {net: digest for record in records.values() for net, digest in record.get("weights", {}).items()},
         "inputs": inputs,
-        "code": _code_digest(),
+        "code": source_code.digest(),
     }
-
-
-def _code_digest() -> str:
-    """sha256 over the source files of the packages that made the table."""
-    root = Path(__file__).parents[1]
-    total = hashlib.sha256()
-    files = [path for package in ("manifests", "pipeline", "stages") for path in (root / package).rglob("*.py")]
-    for path in sorted(files):
-        total.update(f"{path.relative_to(root).as_posix()}\0".encode())
-        total.update(path.read_bytes())
-    return total.hexdigest()
 
 
 STAGE = TableStage(NAME, Settings, run)

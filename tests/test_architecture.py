@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ HEAVY = {"torch", "dask", "cv2", "librosa", "pandas", "pyarrow", "dlib", "matplo
 def test_the_import_arrows_hold() -> None:
     done = subprocess.run(["lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_every_package_is_installed() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    tops = ("manifests", "models", "pipeline", "stages")
+    folders = [path.parent.relative_to(ROOT) for top in tops for path in (ROOT / top).rglob("__init__.py")]
+    assert sorted(listed) == sorted(".".join(folder.parts) for folder in folders)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from pathlib import Path
 from manifests import table
 from manifests.errors import HqvoxError
 from manifests.removals import REMOVED
+from pipeline import events
 from pipeline.crawl import log
 from pipeline.crawl.record import Facts, Record
-from pipeline.crawl.spool import Spool, spool_folder, stamp
+from pipeline.crawl.spool import Spool, clear, spool_folder, stamp
 from pipeline.stage import FAILED, UNREADABLE_FILE, Drop
 
 _FACTS = ("sha256", "bytes", "format", "source_width", "source_height")
@@ -20,7 +21,7 @@ _NOT_ALONE = frozenset({"duplicate", REMOVED, FAILED, UNREADABLE_FILE})
 
 def folder_of(data: Path) -> Path:
     """Where a crawl keeps what is no part of the data: spool, log and robots.txt files."""
-    return data.parent / ".hqvox" / "crawl" / data.name
+    return events.folder_of(data) / "crawl" / data.name
 
 
 @lru_cache(maxsize=1)
@@ -32,6 +33,12 @@ def open_spool(data: Path) -> Spool:
     """The spool of a data folder as it now is; read again only where it has changed."""
     folder = spool_folder(folder_of(data))
     return _opened(folder, stamp(folder))
+
+
+def empty_spool(data: Path) -> None:
+    """Delete the spool, once all its answers are in finished shards."""
+    _opened.cache_clear()  # it holds the files open, and so their space on the disk
+    clear(spool_folder(folder_of(data)))
 
 
 class Answers:

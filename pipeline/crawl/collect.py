@@ -7,15 +7,17 @@ from urllib.parse import urlsplit
 
 from manifests import table
 from manifests.removals import Removals
-from pipeline import engine
+from pipeline import engine, events
 from pipeline.crawl import drift
-from pipeline.crawl.answers import Answers, folder_of, open_spool
+from pipeline.crawl.answers import Answers, open_spool
 from pipeline.crawl.download import Part, divided, download
 from pipeline.crawl.outcome import Outcome, outcome_of
+from pipeline.crawl.politeness import Politeness
 from pipeline.crawl.record import Facts, Record
-from pipeline.crawl.schedule import Job, Politeness
 from pipeline.crawl.settle import judged, not_asked, still_holds
-from pipeline.crawl.spool import clear, spool_folder
+from pipeline.crawl.tally import shown
+from pipeline.crawl.turns import Job
+from pipeline.events import Events
 from pipeline.progress import say
 from pipeline.stage import Row
 
@@ -113,15 +115,13 @@ def parts_of(jobs: Sequence[Job], part: Part, processes: int) -> list[Part]:
     return [replace(part, jobs=group) for group in divided(jobs, wanted)]
 
 
-def ask_for(jobs: Sequence[Job], part: Part, processes: int) -> int:
-    """Ask for jobs in so many processes; the number of answers. Raises DataError where the network stays dead."""
+def ask_for(jobs: Sequence[Job], part: Part, processes: int, data: Path) -> int:
+    """Ask for jobs in so many processes; how many have their end. Raises DataError where the network stays dead."""
     parts = parts_of(jobs, part, processes)
     if not parts:
         return 0
     say(f"crawl      asking for {len(jobs):,} addresses")
-    return sum(engine.map_shards(download, parts, len(parts)))
-
-
-def clear_spool(data: Path) -> None:
-    """Empty the spool, once all its answers are in finished shards."""
-    clear(spool_folder(folder_of(data)))
+    folder = events.folder_of(data)
+    folder.mkdir(parents=True, exist_ok=True)
+    with shown(part.folder, len(jobs), Events(folder / events.FILE, "crawl")):
+        return sum(engine.map_shards(download, parts, len(parts)))

@@ -4,7 +4,6 @@ One Parquet file for each shard, beside the data folder. Without it nothing is w
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from manifests import table
 from manifests.errors import HqvoxError
 from manifests.schema import Column, Table
 from pipeline.crawl.outcome import outcome_of
-from pipeline.crawl.record import Facts, Record, Trace
+from pipeline.crawl.record import Facts, Record, Trace, plain
 from pipeline.stage import Drop, Row
 
 _STRING, _LONG, _REAL = pa.string(), pa.int64(), pa.float64()
@@ -59,7 +58,7 @@ def write(path: Path, records: Iterable[Record]) -> None:
 
 
 def _row(record: Record) -> Row:
-    parts: list[Mapping[str, Any]] = [asdict(record.result), asdict(record.trace) if record.trace else {}]
+    parts: list[Mapping[str, Any]] = [plain(record.result), plain(record.trace) if record.trace else {}]
     row: Row = {"row_id": record.row_id, "outcome": outcome_of(record.drop).value}
     for part in parts:
         row |= part

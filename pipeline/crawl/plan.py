@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manifests import table
-from pipeline.crawl.schedule import Job, Politeness, site_of
+from pipeline.crawl.politeness import Politeness
+from pipeline.crawl.turns import Job
 
 TYPICAL_BYTES = 150_000  # of a picture on the web, where nothing was crawled yet to take the mean of
+_RULES = 2  # requests for the rules of a site: robots.txt and tdmrep.json
 _SHOWN = 20  # sites in the listing
 _UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"))
 
@@ -19,22 +21,22 @@ class Plan:
 
     rows: int  # listed
     not_asked: int  # faults of the list, removed, and answered by an earlier run
-    requests: Counter[str]  # by site, without robots.txt
+    requests: Counter[str]  # by site, without those for its rules
     seconds: float  # at least, at the polite rate
     bytes: int  # of pictures, if every address has one
     lookups: int = 0  # requests to a search service, before
 
     @property
     def total(self) -> int:
-        """Requests, robots.txt included."""
-        return self.requests.total() + len(self.requests) + self.lookups
+        """Requests, those for the rules of sites included."""
+        return self.requests.total() + _RULES * len(self.requests) + self.lookups
 
 
 def plan_of(rows: int, jobs: Sequence[Job], polite: Politeness, mean_bytes: float, ours: frozenset[str]) -> Plan:
     """The plan for jobs; sites of this computer cost no time."""
-    requests = Counter(site_of(job.url) for job in jobs)
+    requests = Counter(job.site for job in jobs)
     slowest = max((count for site, count in requests.items() if site not in ours), default=0)
-    seconds = (slowest + 1) / polite.requests_per_s if slowest else 0.0  # + 1: its robots.txt
+    seconds = (slowest + _RULES) / polite.requests_per_s if slowest else 0.0
     return Plan(rows, rows - len(jobs), requests, seconds, round(len(jobs) * mean_bytes))
 
 
@@ -52,7 +54,7 @@ def text_of(plan: Plan) -> str:
     sites = plan.requests.most_common(_SHOWN)
     lines = [
         f"{plan.rows:,} addresses listed, {plan.not_asked:,} of them need no request",
-        f"{plan.total:,} requests to {len(plan.requests):,} sites, a robots.txt for each included",
+        f"{plan.total:,} requests to {len(plan.requests):,} sites, robots.txt and tdmrep.json of each included",
         f"{_duration(plan.seconds)} at least: the busiest site at its polite rate",
         f"{plan.bytes / 1e9:,.2f} GB of pictures, and as much again while they are compacted into shards",
     ]

@@ -1,7 +1,8 @@
 """What is known of one listed address after it was asked for: the picture's facts or the drop, and the trace."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Any
 
 from pipeline.crawl.content import Picture
 from pipeline.stage import Drop
@@ -61,8 +62,13 @@ class Record:
 def packed(record: Record) -> bytes:
     """A record as JSON."""
     kind = "facts" if record.facts else "drop"
-    trace = record.trace and asdict(record.trace)
-    return json.dumps({"row_id": record.row_id, kind: asdict(record.result), "trace": trace}).encode()
+    trace = record.trace and plain(record.trace)
+    return json.dumps({"row_id": record.row_id, kind: plain(record.result), "trace": trace}).encode()
+
+
+def plain(value: Facts | Drop | Trace) -> dict[str, Any]:
+    """The fields by name; `dataclasses.asdict` copies each of them, ten times as slowly."""
+    return {name: getattr(value, name) for name in value.__slots__}
 
 
 def unpacked(data: bytes) -> Record:

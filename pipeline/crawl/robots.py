@@ -1,4 +1,7 @@
-"""robots.txt by RFC 9309: asked for once a day and site; what cannot be read because of the server forbids all."""
+"""The rules of a site, asked for once a day: robots.txt by RFC 9309, and the TDM Reservation Protocol's file.
+
+A robots.txt that cannot be read because of the server forbids everything; a tdmrep.json that is not there, nothing.
+"""
 
 import json
 import time
@@ -11,27 +14,35 @@ from pathlib import Path
 from protego import Protego
 
 from manifests.table import write_text
-from pipeline.crawl.fetch import ROBOT, Later, Text
-from pipeline.crawl.outcome import BLOCKED
+from pipeline.crawl.fetch import ROBOT
+from pipeline.crawl.outcome import BLOCKED, OPTED_OUT
+from pipeline.crawl.replies import Later, Text
+from pipeline.crawl.tdmrep import covers, reserved_locations
 from pipeline.stage import Drop
 
 MAX_BYTES = 512_000  # RFC 9309, 2.5: at least 500 kibibytes are read
 VALID_S = 24 * 3600.0  # RFC 9309, 2.4: not used for longer
 _TOO_MANY = 429
+_SHOWN = 100  # characters of a pattern
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The robots.txt of a site as it was found."""
+    """The robots.txt and tdmrep.json of a site as they were found."""
 
     site: str  # scheme://host[:port]
     asked_at: float  # Unix seconds
     status: int | None  # None: no answer at all
     text: str = ""
+    tdmrep: str = ""  # empty: there is none
 
     @cached_property
     def _parsed(self) -> Protego:
         return Protego.parse(self.text)
+
+    @cached_property
+    def _reserved(self) -> tuple[str, ...]:
+        return reserved_locations(self.tdmrep)
 
     @property
     def found(self) -> bool:
@@ -46,16 +57,27 @@ class Rules:
     @cached_property
     def evidence(self) -> str:
         """By what an address of this site was allowed or refused."""
+        return f"{self._robots}; {self._tdmrep}" if self.tdmrep else self._robots
+
+    @property
+    def _robots(self) -> str:
         if self.found:
-            return f"robots.txt, sha256 {sha256(self.text.encode()).hexdigest()[:16]}"
+            return f"robots.txt, sha256 {_short_digest(self.text)}"
         return f"robots.txt: {'no answer' if self.status is None else f'HTTP status {self.status}'}"
+
+    @property
+    def _tdmrep(self) -> str:
+        return f"tdmrep.json, sha256 {_short_digest(self.tdmrep)}"
 
     def refusal(self, url: str) -> Drop | None:
         """Why an address of this site may not be asked for."""
         if self.unavailable:
-            return Drop(BLOCKED, detail=f"{self.evidence}; taken as a refusal (RFC 9309)")
+            return Drop(BLOCKED, detail=f"{self._robots}; taken as a refusal (RFC 9309)")
         if self.found and not self._parsed.can_fetch(url, ROBOT):
-            return Drop(BLOCKED, detail=f"{self.evidence}, disallows {ROBOT}")
+            return Drop(BLOCKED, detail=f"{self._robots}, disallows {ROBOT}")
+        for location in self._reserved:
+            if covers(location, url):
+                return Drop(OPTED_OUT, detail=f"{self._tdmrep}, reserves {location[:_SHOWN]}")
         return None
 
     @cached_property
@@ -66,6 +88,10 @@ class Rules:
         asked = self._parsed.request_rate(ROBOT)
         by_rate = asked.seconds / asked.requests if asked and asked.requests else 0.0
         return max(self._parsed.crawl_delay(ROBOT) or 0.0, by_rate)
+
+
+def _short_digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 def rules_of(site: str, answer: Text | Later | Drop, asked_at: float) -> Rules:

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from manifests.errors import DataError, Missing
-from pipeline.crawl.fetch import Fetcher, Later, Text
+from pipeline.crawl.fetch import Fetcher
 from pipeline.crawl.outcome import PASSING_STATUS
+from pipeline.crawl.replies import Later, Text
 from pipeline.names import clean
 from pipeline.stage import Drop
 
@@ -117,9 +118,10 @@ class Commons:
                 for info in _dicts(page, "imageinfo"):
                     licence = _dict(_dict(info, "extmetadata"), "LicenseShortName").get("value")
                     yield Found(str(info.get("url") or ""), _text(licence), _text(info.get("descriptionurl")))
-            if "continue" not in answer:
+            following = {key: str(value) for key, value in _dict(answer, "continue").items()}
+            if following in ({}, more):
                 return
-            more = {key: str(value) for key, value in _dict(answer, "continue").items()}
+            more = following
 
 
 class Openverse:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from manifests.removals import REMOVED, Removals
-from pipeline.crawl.fetch import FetchLimits
+from pipeline.crawl.politeness import FetchLimits
 from pipeline.crawl.record import Facts, Record
 from pipeline.names import sample_id
 from pipeline.stage import FAILED, UNREADABLE_FILE, Drop, Row

@@ -5,28 +5,22 @@ Every row has the columns identity_id, name, gender, nationality, row_id, source
 are null otherwise.
 """
 
-import csv
-import io
-import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
 from manifests.errors import DataError, Missing
+from pipeline.crawl.lists import entries
 from pipeline.identities import Identities
 from pipeline.names import clean, row_id
 from pipeline.stage import Row
 
-COLUMNS = ("identity_id", "url", "licence", "page")  # of a URL list; the last two may be absent
 _MAX_URL = 8000  # characters; longer ones are no addresses of pictures
 _MAX_SHOWN = 500  # characters kept of a bad address
 _MAX_FAULTS = 50  # printed; the rest is counted
@@ -76,7 +70,7 @@ def from_url_list(path: Path, identities: Identities) -> list[Row]:
     if not path.is_file():
         raise Missing(f"no URL list at {path}: correct `crawl.urls`")
     rows, faults = [], []
-    for place, entry in _entries(path):
+    for place, entry in entries(path):
         person, address = str(entry.get("identity_id") or "").strip(), str(entry.get("url") or "")
         if not person:
             faults.append(f"{path}:{place}: no identity_id")
@@ -208,56 +202,3 @@ def _named(rows: Iterable[Row]) -> list[Row]:
         fault = {} if row["fault"] else {"fault": "duplicate_address", "fault_detail": f"first listed as row {first}"}
         named.append(row | {"row_id": again} | fault)
     return named
-
-
-def _entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Place (line or row) and cells of each entry of a list."""
-    kind = path.suffix.lower()
-    if kind == ".parquet":
-        yield from _parquet(path)
-        return
-    if kind not in {".csv", ".tsv", ".jsonl"}:
-        raise DataError(f"{path}: expected a list that ends in .csv, .tsv, .jsonl or .parquet")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: {error}") from error
-    if kind == ".jsonl":
-        yield from _json_lines(path, text)
-        return
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if kind == ".tsv" else ",", strict=True)
-    _check_columns(path, [name.strip() for name in reader.fieldnames or ()])
-    try:
-        for entry in reader:
-            yield str(reader.line_num), {str(key).strip(): value for key, value in entry.items()}
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: {error}") from error
-
-
-def _json_lines(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{number}: not JSON: {error}") from error
-        if not isinstance(entry, dict):
-            raise DataError(f"{path}:{number}: expected an object with {', '.join(COLUMNS)}")
-        yield str(number), entry
-
-
-def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a Parquet file: {error}") from error
-    _check_columns(path, table.column_names)
-    for number, entry in enumerate(table.select([c for c in COLUMNS if c in table.column_names]).to_pylist()):
-        yield f"row {number}", entry
-
-
-def _check_columns(path: Path, found: list[str]) -> None:
-    absent = [column for column in COLUMNS[:2] if column not in found]
-    if absent:
-        raise DataError(f"{path}: no column {', '.join(absent)}; found {', '.join(map(clean, found)) or 'nothing'}")

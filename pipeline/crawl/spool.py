@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -40,6 +41,7 @@ class Place:
 
     segment: str
     offset: int  # of its head
+    meta_size: int
     body_size: int
 
 
@@ -99,6 +101,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._places: dict[str, Place] = {}
+        self._files: dict[str, FileIO] = {}  # opened segments
         for path in sorted(folder.glob(_SEGMENT)):
             for place, record in _scan(path):
                 self._places[record.row_id] = place
@@ -126,14 +129,18 @@ class Spool:
 
     def _read(self, row_id: str, with_body: bool) -> tuple[Record, bytes]:
         place = self._places[row_id]
-        with (self._folder / place.segment).open("rb", buffering=0) as file:
-            file.seek(place.offset)
-            _, meta_size, body_size, _, body_crc = _HEAD.unpack(file.read(_HEAD.size))
-            meta = file.read(meta_size)
-            body = file.read(body_size) if with_body else b""
-        if with_body and (len(body) != body_size or zlib.crc32(body) != body_crc):
+        file = self._file(place.segment)
+        size = _HEAD.size + place.meta_size
+        start = os.pread(file, size, place.offset)
+        body = os.pread(file, place.body_size, place.offset + size) if with_body else b""
+        if with_body and (len(body) != place.body_size or zlib.crc32(body) != _HEAD.unpack_from(start)[4]):
             raise DamagedBody(f"{place.segment} at byte {place.offset}")
-        return unpacked(meta), body
+        return unpacked(start[_HEAD.size :]), body
+
+    def _file(self, segment: str) -> int:
+        if segment not in self._files:
+            self._files[segment] = (self._folder / segment).open("rb", buffering=0)
+        return self._files[segment].fileno()
 
 
 def _scan(path: Path) -> Iterator[tuple[Place, Record]]:
@@ -149,7 +156,7 @@ def _scan(path: Path) -> Iterator[tuple[Place, Record]]:
             meta = file.read(meta_size)
             if zlib.crc32(meta) != meta_crc:
                 return
-            yield Place(path.name, start, body_size), unpacked(meta)
+            yield Place(path.name, start, meta_size, body_size), unpacked(meta)
             file.seek(end)
 
 

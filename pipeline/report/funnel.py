@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from manifests.schema import MANIFEST
 from manifests.table import read_table
 
@@ -46,10 +44,11 @@ def stage_yield(data: Path, stage: str) -> StageYield | None:
     files = kept_files(data, stage)
     if not files:
         return None
-    kept = sum(pq.read_metadata(path).num_rows for path in files)
-    people: set[str] = set()
+    kept, people = 0, set[str]()
     for path in files:
-        people.update(read_table(path, ["identity_id"]).column("identity_id").to_pylist())
+        names = read_table(path, ["identity_id"]).column("identity_id")
+        kept += len(names)
+        people.update(names.unique().to_pylist())
     reasons: Counter[str] = Counter()
     for path in drop_files(data, stage):
         reasons.update(read_table(path, ["reason"]).column("reason").to_pylist())

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 from manifests.schema import REVIEW_TASKS, WHITEN
+from manifests.storage import is_here
 from manifests.table import expect, provenance, read_rows, shards, write_table
 from pipeline.review.tasks import table_path
 
+_DEFAULT = "review_batches"
 _BATCH = re.compile(r"round\d+-batch\d{3,}-[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FILE = re.compile(r"\.?(index\.html|tasks\.(json|csv)|labels\.xml|samples\.json|metadata\.json)(\.\d+\.tmp)?")
 _PICTURE = re.compile(r"\.?[0-9a-f]{32}o?\.jpg(\.\d+\.tmp)?")
@@ -15,8 +17,8 @@ _PICTURES = ("pictures", "data")
 
 
 def default(data: Path) -> Path:
-    """Where an export goes that is not told where."""
-    return data / "review_batches"
+    """Where an export goes that is not told where: beside the shards; for those behind a URL, to the working folder."""
+    return data / _DEFAULT if is_here(data) else Path(_DEFAULT)
 
 
 def _batches(out: Path) -> Iterator[Path]:

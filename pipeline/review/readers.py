@@ -42,7 +42,7 @@ def read(path: Path) -> Found:
     if start == "{":
         if '"samples"' in text.lstrip()[:200]:
             return _fiftyone(_whole(text, path), str(path))
-        return Found("decisions", tuple(parse(text, str(path))))
+        return Found("JSON Lines", tuple(parse(text, str(path))))
     if "task_id" in text.split("\n", 1)[0]:
         return _csv(text, str(path))
     raise DataError(f"{path} is of no known format; expected {_FORMS}")

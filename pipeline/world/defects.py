@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline.images import Pixels
 from pipeline.world.faces import Photo, draw_figure, photograph
 from pipeline.world.scene import Scene, draw_scene
-from pipeline.world.traits import draw_person
+from pipeline.world.traits import draw_person, listed_person
 
 STRANGERS = 130_000  # people from this index on never belong to a world: they are who else is in a picture
 
@@ -78,7 +78,7 @@ def spoil(scene: Scene, defect: str | None, rng: np.random.Generator) -> Scene:
 
 
 def _expose(seed: int, index: int, scene: Scene, defect: str | None) -> Photo:
-    person, stranger = draw_person(seed, index), draw_person(seed, STRANGERS + index)
+    person, stranger = listed_person(seed, index), draw_person(seed, STRANGERS + index)
     if defect == "nobody":
         return photograph(None, scene)
     if defect == "wrong_person":

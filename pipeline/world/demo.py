@@ -23,7 +23,7 @@ from pipeline import engine
 from pipeline.world import truth, voices
 from pipeline.world.ceiling import ceiling
 from pipeline.world.defects import DEFECTS, Shot, take
-from pipeline.world.traits import Person, draw_person
+from pipeline.world.traits import Person, double_of, listed_person
 
 HOST = "world.test"  # the name under which the loopback server is asked for the photographs
 _LICENCE = "CC0-1.0"
@@ -32,7 +32,7 @@ _CLEAN_SHARE = 0.57  # of a person's pictures; the first is always clean
 _BAD_CLIP_SHARE = 0.08
 _CLIP_S = (4.0, 8.0)  # seconds, shortest and longest recording
 _PARTS = "parts"  # folder of finished people while a world is being made
-_FORMAT = 1  # raise it when the same parameters give another world
+_FORMAT = 2  # raise it when the same parameters give another world
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def make_world(
     recipe = Recipe(people, seed, photos_per_person, clips_per_person)
     if _claim(out, recipe):
         return
-    todo = [index for index in range(people) if not _part(out, draw_person(seed, index)).exists()]
+    todo = [index for index in range(people) if not _part(out, listed_person(seed, index)).exists()]
     drawn = engine.map_shards(partial(_write_person, out, recipe), todo, workers)
     console = Console(file=sys.stderr)
     shown = track(drawn, "world", total=len(todo), console=console, transient=True, disable=not console.is_terminal)
@@ -118,7 +118,7 @@ def plan_defects(seed: int, index: int, photos: int) -> list[str | None]:
 
 def _write_person(out: Path, recipe: Recipe, index: int) -> None:
     """Write one person's pictures and recordings, then the note that says they are whole."""
-    person = draw_person(recipe.seed, index)
+    person = listed_person(recipe.seed, index)
     pictures = [
         _write_photo(out, person, number, take(recipe.seed, index, number, defect))
         for number, defect in enumerate(plan_defects(recipe.seed, index, recipe.photos_per_person))
@@ -163,14 +163,16 @@ def wav(samples: NDArray[np.int16], rate: int) -> bytes:
 
 def _finish(out: Path, recipe: Recipe) -> None:
     """Write the lists and the truth, then world.json, then remove the notes."""
-    people = [draw_person(recipe.seed, index) for index in range(recipe.people)]
+    people = [listed_person(recipe.seed, index) for index in range(recipe.people)]
     parts = [json.loads(_part(out, person).read_text(encoding="utf-8")) for person in people]
     photos = [row for part in parts for row in part["photos"]]
     clips = [row for part in parts for row in part["clips"]]
     write_text(url_list(out), _table(("identity_id", "url", "licence", "page"), map(_url_row, photos), ","))
     head = ("VoxCeleb1 ID", "VGGFace1 ID", "Gender", "Nationality", "Set")
     write_text(metadata(out), _table(head, [_meta_row(k, person) for k, person in enumerate(people)], "\t"))
-    truth.write(out / "truth" / "people.parquet", [truth.person_row(person) for person in people], truth.PEOPLE)
+    doubles = {k: people[other].person_id for k in range(len(people)) if (other := double_of(k)) is not None}
+    rows = [truth.person_row(person, doubles.get(k)) for k, person in enumerate(people)]
+    truth.write(out / "truth" / "people.parquet", rows, truth.PEOPLE)
     truth.write(out / "truth" / "photos.parquet", photos, truth.PHOTOS)
     truth.write(out / "truth" / "clips.parquet", clips, truth.CLIPS)
     write_text(out / "world.json", (out / _PARTS / "world.json").read_text(encoding="utf-8"))

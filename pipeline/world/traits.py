@@ -1,6 +1,6 @@
 """Invented people: hidden identity traits that shape a face and, with some private noise, its voice."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -10,6 +10,8 @@ _VOWELS = ("a", "e", "i", "o")
 _SYLLABLES = tuple(onset + vowel for onset in _ONSETS for vowel in _VOWELS)
 _FAMILY_NAMES = len(_SYLLABLES) ** 3
 MAX_TRAIT = 2.4  # standard deviations; nobody is stranger than this
+_DOUBLES_EVERY = 12  # of so many listed people one looks like the one before
+_OWN_SHARE = 0.1  # of one's own traits in a double's face
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +91,18 @@ class Person:
     voice: VoiceTraits
 
 
-def draw_person(seed: int, index: int) -> Person:
-    """Draw person number `index` of world `seed`; the same two numbers always give the same person.
+def draw_person(seed: int, index: int, like: int | None = None) -> Person:
+    """Draw person number `index` of world `seed`, with nearly the face of number `like`, if one is given.
 
-    Raises ValueError for an index that is negative or beyond the number of unique family names (262,144).
+    The same numbers always give the same person. Raises ValueError for an index that is negative or beyond the number
+    of unique family names (262,144).
     """
     if not 0 <= index < _FAMILY_NAMES:
         raise ValueError(f"person index {index}: expected 0 to {_FAMILY_NAMES - 1}")
     rng = np.random.default_rng([seed, index])
     face = FaceTraits(*np.clip(rng.standard_normal(len(FACE_FIELDS)), -MAX_TRAIT, MAX_TRAIT).tolist())
+    if like is not None:
+        face = _nearly(draw_person(seed, like).face, face)
     gender = "m" if face.masculinity >= 0 else "f"
     latent = voice_loading_matrix() @ face.vector() + private_noise_sd() * np.clip(
         rng.standard_normal(len(VOICE_FIELDS)), -MAX_TRAIT, MAX_TRAIT
@@ -110,6 +115,22 @@ def draw_person(seed: int, index: int) -> Person:
         face=face,
         voice=_voice_from_latent(latent, gender),
     )
+
+
+def double_of(index: int) -> int | None:
+    """Whom a person of a world's list looks like; every twelfth has a double before them."""
+    return index - 1 if index % _DOUBLES_EVERY == _DOUBLES_EVERY - 1 else None
+
+
+def listed_person(seed: int, index: int) -> Person:
+    """Draw person number `index` of the list of world `seed`, doubles among them."""
+    return draw_person(seed, index, double_of(index))
+
+
+def _nearly(face: FaceTraits, own: FaceTraits) -> FaceTraits:
+    """Another's face with a trace of one's own; never of the other sex."""
+    mixed = np.clip(face.vector() + _OWN_SHARE * own.vector(), -MAX_TRAIT, MAX_TRAIT)
+    return replace(FaceTraits(*mixed.tolist()), masculinity=face.masculinity)
 
 
 def voice_loading_matrix() -> np.ndarray:

@@ -12,7 +12,7 @@ from pipeline.world.voices import Recording
 
 _TEXT, _REAL, _INT = pa.string(), pa.float64(), pa.int32()
 PEOPLE = pa.schema(
-    [(name, _TEXT) for name in ("identity_id", "name", "gender", "nationality")]
+    [(name, _TEXT) for name in ("identity_id", "name", "gender", "nationality", "double_of")]
     + [(name, _REAL) for name in FACE_FIELDS + VOICE_FIELDS]
 )
 PHOTOS = pa.schema(
@@ -47,12 +47,12 @@ CLIPS = pa.schema(
 )
 
 
-def person_row(person: Person) -> dict[str, Any]:
-    """A row of PEOPLE."""
+def person_row(person: Person, double_of: str | None) -> dict[str, Any]:
+    """A row of PEOPLE; `double_of` is whom the person looks like."""
     traits = {name: getattr(person.face, name) for name in FACE_FIELDS}
     voice = {name: getattr(person.voice, name) for name in VOICE_FIELDS}
     plain = {"identity_id": person.person_id, "name": person.name, "gender": person.gender}
-    return {**plain, "nationality": person.nationality, **traits, **voice}
+    return {**plain, "nationality": person.nationality, "double_of": double_of, **traits, **voice}
 
 
 def photo_row(person: Person, url: str, shot: Shot) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from manifests.errors import UsageError
 from stages.accuracy.finding import Finding, Unmeasured
 
 # In the order of the stages; a module loads when it measures.
-MEASURES = ("detection", "pupils", "pose", "light", "expressions", "masks", "voicing", "mels")
+MEASURES = ("detection", "pupils", "pose", "light", "people", "photographs", "expressions", "masks", "voicing", "mels")
 
 
 def measure(data: Path, names: Sequence[str] = MEASURES) -> Iterator[Finding | Unmeasured]:

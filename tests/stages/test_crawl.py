@@ -14,10 +14,11 @@ from manifests.errors import Missing, UsageError
 from manifests.schema import CRAWL
 from pipeline import settings
 from pipeline.crawl.content import read
+from pipeline.crawl.settings import Settings
 from pipeline.shard import FAILED
 from pipeline.stage import Context, Drop, Paths, Row
 from pipeline.world import demo
-from stages.crawl import STAGE, Settings
+from stages.crawl import STAGE
 
 from ..pipeline.crawl.webserver import Web, jpeg, reply, serve  # the badly behaved test server
 

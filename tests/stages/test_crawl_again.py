@@ -1,6 +1,7 @@
 """A crawl that is killed, repeated, retried and refreshed: nothing is frozen, lost, doubled or asked for twice."""
 
 import hashlib
+import json
 import random
 import signal
 import subprocess
@@ -16,10 +17,12 @@ import yaml
 from click.testing import CliRunner
 
 from manifests import table
+from pipeline import events
 from pipeline.crawl import log
 from pipeline.crawl.answers import folder_of
 from pipeline.crawl.collect import Again
 from pipeline.crawl.outcome import Outcome
+from pipeline.plan import plan
 from pipeline.run import Summary, run_stage
 from pipeline.settings import Params, Run
 from pipeline.stage import Paths
@@ -139,7 +142,22 @@ def test_the_log_says_of_every_row_what_why_and_when(web, tmp_path):
     }  # fmt: skip
     assert rows["2.jpg"]["detail"] == "X-Robots-Tag: noai"
     assert all(row["evidence"].startswith("robots.txt, sha256") and row["asked_at"] for row in rows.values())
-    assert all(record.trace and record.trace.attempts for name, record in log.read(path).items() if name != "1.jpg")
+    assert {name: row["attempts"] for name, row in rows.items()} == {"0.jpg": 1, "1.jpg": 0, "2.jpg": 1}
+    assert all(record.trace for record in log.read(path).values())
+
+
+def test_the_run_log_counts_the_outcomes_of_all_processes(web, tmp_path):
+    project = Project(tmp_path, web, 1010)  # enough for two processes, were there two sites
+    web.otherwise = reply(jpeg())
+    web.on("/3.jpg", reply(status=404))
+    project.urls = {i: url.replace("127.0.0.1", "localhost") if i % 2 else url for i, url in project.urls.items()}
+    lines = [f"person{i},{url}" for i, url in project.urls.items()]
+    Path(project.section["urls"]).write_text("identity_id,url\n" + "\n".join(lines) + "\n")
+    project.section |= {"processes": 2, "requests_per_s": 1e6}
+    assert project.crawl().kept == 1009
+    lines = (events.folder_of(project.paths.data) / events.FILE).read_text().splitlines()
+    (asked,) = [event for event in map(json.loads, lines) if event["event"] == "asked"]
+    assert (asked["addresses"], asked["outcomes"]) == (1010, {"ok": 1009, "failed_permanent": 1})
 
 
 def with_etag(data: bytes, tag: str) -> Answer:
@@ -237,10 +255,27 @@ def test_the_command_plans_without_asking_and_refuses_what_makes_no_sense(web, t
     run = CliRunner().invoke
     planned = run(main, ["crawl", "--source", "urls", "--list", "list.csv", "--per-identity", "3", "--dry-run"])
     assert planned.exit_code == 0, planned.output
-    assert "6 requests to 1 sites" in planned.output
+    assert "7 requests to 1 sites" in planned.output
     assert f"5  http://127.0.0.1:{web.port}" in planned.output.replace("  ", " ").replace(" 5 ", "5  ", 1)
     assert not web.asked
     assert run(main, ["crawl", "--host", "a.test"]).exit_code == 2
     assert run(main, ["crawl", "--source", "commons", "--list", "x"]).exit_code == 2
     assert run(main, ["crawl", "--source", "google", "--dry-run"]).exit_code == 2, "nobody to search for"
     assert project.asked() == 0
+
+
+def test_a_plan_asks_nobody_and_touches_no_answer(tmp_path: Path, web: Web) -> None:
+    project = Project(tmp_path, web, 4)
+    for i in range(4):
+        web.on(f"/{i}.jpg", reply(jpeg(i)))
+    params = Params(project.paths, Run(buckets=3, workers=1), {"crawl": project.section})
+    (before,) = plan([STAGE], params)
+    assert before.why == {"4 addresses to ask for, 0 searches to make": 3} and before.to_do == 3
+    assert not web.asked
+    project.crawl()
+    asked, made = dict(web.asked), project.digests()
+    (after,) = plan([STAGE], params)
+    assert after.to_do == 0 and dict(web.asked) == asked and project.digests() == made
+    project.section["max_bytes"] = 10
+    assert plan([STAGE], params)[0].to_do
+    assert dict(web.asked) == asked

@@ -18,8 +18,9 @@ import pytest
 
 from pipeline.crawl.download import Part, download
 from pipeline.crawl.fetch import Fetcher
-from pipeline.crawl.schedule import Job, Politeness
+from pipeline.crawl.politeness import Politeness
 from pipeline.crawl.spool import Spool, spool_folder
+from pipeline.crawl.turns import Job
 from pipeline.stage import Drop
 
 from .webserver import Answer, Web, jpeg, reply, serve
@@ -67,12 +68,7 @@ def short(handler: BaseHTTPRequestHandler) -> None:
 
 def long(data: bytes) -> Answer:
     """More bytes than are declared: the rest must not be taken for the next answer."""
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        reply(data)(handler)
-        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad")
-
-    return answer
+    return reply(data + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad", Content_Length=str(len(data)))
 
 
 def chaos(i: int) -> tuple[list[Answer], str | None]:

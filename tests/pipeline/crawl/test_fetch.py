@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from manifests import removals
 from pipeline.crawl import guard
 from pipeline.crawl.content import Picture, look
 from pipeline.crawl.download import Part, download
-from pipeline.crawl.fetch import Fetcher, Got, Moved
+from pipeline.crawl.fetch import Fetcher
 from pipeline.crawl.guard import is_public
-from pipeline.crawl.schedule import Job, Politeness
+from pipeline.crawl.politeness import Politeness
+from pipeline.crawl.replies import Got, Moved
 from pipeline.crawl.spool import Spool, spool_folder
+from pipeline.crawl.turns import Job
 from pipeline.stage import Drop
 
-from .webserver import HOST, Web, jpeg, reply, serve
+from .webserver import HOST, Answer, Web, jpeg, reply, serve
 
 LIMITS = Politeness(
     timeout_s=0.3,
@@ -95,6 +98,28 @@ def test_connections_are_kept_alive(web):
             assert isinstance(fetcher.ask(absent), Drop)
             assert isinstance(fetcher.ask(moved), Moved)
     assert web.connections == before + 1
+
+
+def test_what_a_server_sends_after_its_answer_is_not_taken_for_the_next_answer(web, monkeypatch):
+    """Neither when it comes with the answer nor a moment later, though the connection is wanted again at once."""
+    monkeypatch.setattr("pipeline.crawl.pools._REST_S", 0.1)  # long enough for a busy machine
+
+    def lie(pause_s: float) -> Answer:
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            reply(jpeg(1))(handler)
+            time.sleep(pause_s)
+            reply(b"<html>")(handler)
+
+        return answer
+
+    good = web.on("/after-a-lie.jpg", reply(jpeg(2)))
+    with Fetcher(LIMITS, connect_to=web.connect_to) as fetcher:
+        for pause_s in (0.0, 0.001, 0.01):
+            lying = web.on("/lie.jpg", lie(pause_s))
+            for url, data in ((lying, jpeg(1)), (good, jpeg(2))) * 3:
+                answer = fetcher.ask(url)
+                assert isinstance(answer, Got), (pause_s, url)
+                assert answer.picture.data == data
 
 
 @pytest.mark.parametrize("status", [204, 304, 401, 403, 404, 410, 418])
@@ -228,6 +253,15 @@ def test_a_redirect_is_followed(web, fetcher):
     for location in ("/target.jpg", f"http://{HOST}/target.jpg", "target.jpg#part"):
         got = fetcher.fetch(web.on("/from", reply(status=302, Location=location)))
         assert isinstance(got, Picture), location
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_redirect_with_raw_letters_is_followed(web, fetcher, encoding):
+    def answer(handler):
+        handler.wfile.write("HTTP/1.1 302 Found\r\nLocation: /é.jpg\r\nContent-Length: 0\r\n\r\n".encode(encoding))
+
+    web.on("/%C3%A9.jpg", reply(jpeg(7)))
+    assert isinstance(fetcher.fetch(web.on("/from-raw", answer)), Picture)
 
 
 def test_the_endless_body_of_a_redirect_is_not_read(web, fetcher):
@@ -448,7 +482,8 @@ def test_many_threads_share_one_fetcher(web, fetcher):
 @pytest.mark.parametrize("address", [
     "10.1.2.3", "172.16.0.1", "192.168.1.1", "127.0.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1",
     "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
-    "2002:7f00:1::", "64:ff9b::7f00:1", "ff02::1", "198.18.0.1", "240.0.0.1",
+    "2002:7f00:1::", "64:ff9b::7f00:1", "64:ff9b:1::7f00:1", "::127.0.0.1", "fec0::1", "ff02::1",
+    "198.18.0.1", "240.0.0.1",
 ])  # fmt: skip
 def test_addresses_inside_are_not_public(address):
     assert not is_public(address)

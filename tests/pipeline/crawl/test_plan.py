@@ -8,15 +8,16 @@ from PIL import Image
 
 from pipeline.crawl.drift import Drift, compare, drift_of
 from pipeline.crawl.plan import plan_of, text_of
+from pipeline.crawl.politeness import Politeness
 from pipeline.crawl.record import Facts, Record
-from pipeline.crawl.schedule import Job, Politeness
+from pipeline.crawl.turns import Job
 from pipeline.stage import Drop
 
 
 def test_the_busiest_host_decides_how_long_it_takes():
     jobs = [Job(str(i), f"http://{host}.test/{i}") for host, count in (("a", 99), ("b", 10)) for i in range(count)]
     plan = plan_of(150, jobs, Politeness(requests_per_s=2.0), 1000.0, frozenset())
-    assert (plan.total, plan.seconds, plan.bytes, plan.not_asked) == (109 + 2, 50.0, 109_000, 41)
+    assert (plan.total, plan.seconds, plan.bytes, plan.not_asked) == (109 + 4, 50.5, 109_000, 41)
     text = text_of(plan)
     assert "99  http://a.test" in text
     assert "50 seconds" in text

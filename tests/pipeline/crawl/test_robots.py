@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.crawl.download import Part, download
+from pipeline.crawl.politeness import Politeness
 from pipeline.crawl.record import Record
 from pipeline.crawl.robots import VALID_S, RobotsCache, Rules
-from pipeline.crawl.schedule import Job, Politeness
 from pipeline.crawl.spool import Spool, spool_folder
+from pipeline.crawl.turns import Job
 
 from .webserver import Web, jpeg, reply, serve
 
@@ -146,3 +147,30 @@ def test_an_opt_out_is_seen_before_the_body_is_read(web, tmp_path):
     assert found.drop is not None
     assert (found.drop.reason, found.drop.detail) == ("opted_out", "X-Robots-Tag: noai")
     assert len(sent) < 1600
+
+
+RESERVED = reply(b'[{"location": "/secret/*", "tdm-reservation": 1}]')
+
+
+def test_what_tdmrep_json_reserves_is_not_asked_for_and_the_file_is_asked_for_once(web, tmp_path):
+    web.on("/.well-known/tdmrep.json", RESERVED)
+    for _ in range(2):  # the second time from the disk
+        found = crawl(web, tmp_path, *BOTH)
+        assert reasons(found) == {"/open.jpg": None, "/secret/1.jpg": "opted_out"}
+    assert found["/secret/1.jpg"].drop.detail.endswith("reserves /secret/*")
+    assert (web.asked["/secret/1.jpg"], web.asked["/.well-known/tdmrep.json"]) == (0, 1)
+
+
+def test_a_tdmrep_json_that_robots_txt_forbids_is_not_asked_for(web, tmp_path):
+    web.on("/robots.txt", reply(b"User-agent: *\nDisallow: /.well-known/\n"))
+    web.on("/.well-known/tdmrep.json", RESERVED)
+    assert reasons(crawl(web, tmp_path, *BOTH)) == dict.fromkeys(BOTH)
+    assert web.asked["/.well-known/tdmrep.json"] == 0
+
+
+def test_a_tdmrep_json_that_comes_late_is_waited_for_and_one_that_never_comes_reserves_nothing(web, tmp_path):
+    web.on("/.well-known/tdmrep.json", reply(status=503), RESERVED)
+    assert reasons(crawl(web, tmp_path / "late", *BOTH))["/secret/1.jpg"] == "opted_out"
+    assert web.asked["/robots.txt"] == 1
+    web.on("/.well-known/tdmrep.json", reply(status=503))
+    assert reasons(crawl(web, tmp_path / "never", *BOTH)) == dict.fromkeys(BOTH)

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from manifests.errors import DataError
-from pipeline.crawl.fetch import Blame, Later
-from pipeline.crawl.schedule import Ask, AskRobots, GiveUp, Job, Politeness, Probe, Schedule, Turn
+from pipeline.crawl.politeness import Politeness
+from pipeline.crawl.replies import Blame, Later
+from pipeline.crawl.schedule import Schedule
+from pipeline.crawl.turns import Ask, AskRules, GiveUp, Job, Probe, Turn
 from pipeline.stage import Drop
 
 POLITE = Politeness(requests_per_s=10.0, per_host=2, retries=2, backoff_s=1.0, max_wait_s=60.0, host_faults=5)
@@ -41,7 +43,7 @@ class World:
 
     def _pass_time(self) -> None:
         schedule = self.schedule
-        until = schedule._probe_at if schedule._dead_since is not None else schedule._plan[0][0]
+        until = schedule._network.probe_at if schedule._network.dead_since is not None else schedule._agenda.next_at
         self.clock.now = max(self.clock.now, until)
 
     def add(self, *urls: str) -> None:
@@ -54,7 +56,7 @@ class World:
 
     def _do(self, turn: Turn) -> None:
         match turn:
-            case AskRobots(site):
+            case AskRules(site):
                 self.asked.append((self.clock.now, f"{site}/robots.txt"))
                 if not self.alive(site):
                     assert self.schedule.not_cleared(site, LOST)
@@ -64,7 +66,7 @@ class World:
                 self.asked.append((self.clock.now, job.url))
                 fault = self.answer(job) if self.alive(job.url) else LOST
                 if fault is not None:
-                    self.schedule.later(job, fault, 0.01, fault is not LOST)
+                    self.schedule.later(job, fault, fault is not LOST)
                 else:
                     self.ended[job.row_id] = None
                     self.schedule.answered(job, 0.01)
@@ -82,7 +84,8 @@ def test_rules_come_first_then_hosts_take_turns_each_at_its_pace():
     assert set(asked[:2]) == {"http://a.test/robots.txt", "http://b.test/robots.txt"}
     assert [url[7] for url in asked] in (list("ab" * 6), list("ba" * 6))
     times = [at for at, url in world.asked if "a.test" in url]
-    assert [later - at for at, later in itertools.pairwise(times)] == pytest.approx([0.1] * 5)
+    gaps = [later - at for at, later in itertools.pairwise(times)]
+    assert gaps == pytest.approx([0.2, *[0.1] * 4]), "the rules are two requests: robots.txt and tdmrep.json"
 
 
 def test_what_the_rules_forbid_is_never_asked():

@@ -10,8 +10,9 @@ import pytest
 
 from manifests.errors import DataError, Missing, UsageError
 from pipeline.crawl import found
-from pipeline.crawl.fetch import Fetcher, FetchLimits
+from pipeline.crawl.fetch import Fetcher
 from pipeline.crawl.found import Finds, rows_of, search_for, to_search
+from pipeline.crawl.politeness import FetchLimits
 from pipeline.crawl.search import Api, Commons, Found, Google, Openverse
 from pipeline.identities import Identities, Identity
 

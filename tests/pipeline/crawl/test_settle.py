@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from manifests.removals import NOTHING, Removals
-from pipeline.crawl.fetch import FetchLimits
 from pipeline.crawl.outcome import Outcome, outcome_of
+from pipeline.crawl.politeness import FetchLimits
 from pipeline.crawl.record import Facts, Record, Trace
 from pipeline.crawl.settle import settle, still_holds
 from pipeline.stage import Drop, Row

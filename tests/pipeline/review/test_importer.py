@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from manifests import table
+from manifests import storage
 from manifests.errors import DataError
 from pipeline.review import importer
 from pipeline.review.decisions import DECISIONS, Decision, line, parse, read
@@ -95,7 +95,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pyte
     new = [said(sample=f"n{n}") for n in range(count)]
     with monkeypatch.context() as patched:
         patched.setattr(importer.os, "fsync", full)
-        patched.setattr(table.os, "fsync", full)
+        patched.setattr(storage.os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
             append(path, new)
     assert path.read_bytes() == before

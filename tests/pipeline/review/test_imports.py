@@ -59,7 +59,7 @@ def test_a_file_is_imported_once_however_often_it_is_given(project: Path) -> Non
     first = command("review-import", name)
     assert (first.exit_code, first.output) == (
         0,
-        "ann.jsonl: decisions, 12 decisions\n12 decisions added, 0 known already.\n",
+        "ann.jsonl: JSON Lines, 12 decisions\n12 decisions added, 0 known already.\n",
     )
     before = (project / "review/decisions.jsonl").read_bytes()
     again = command("review-import", name, name)

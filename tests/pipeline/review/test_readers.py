@@ -45,7 +45,7 @@ def table(*rows: str, delimiter: str = ",") -> str:
 
 def test_the_pages_file_is_read_as_it_is(tmp_path: Path) -> None:
     decision = said(reasons=("blurred",), comment='"samples": [', seconds=1.25, at=at(5))
-    assert read(write(tmp_path, line(decision) + "\n")) == Found("decisions", (decision,))
+    assert read(write(tmp_path, line(decision) + "\n")) == Found("JSON Lines", (decision,))
 
 
 def test_label_studio_gives_annotator_time_and_seconds_and_skips_what_was_cancelled(tmp_path: Path) -> None:

@@ -107,6 +107,12 @@ def test_truth_columns_have_the_same_types_in_every_world(world: Path, tmp_path:
         assert small.equals(large)
 
 
+def test_the_truth_names_whom_somebody_looks_like(tmp_path: Path) -> None:
+    make_world(tmp_path / "twelve", people=12, seed=0, photos_per_person=1, clips_per_person=0)
+    people = pq.read_table(tmp_path / "twelve" / "truth" / "people.parquet").to_pylist()
+    assert {p["identity_id"]: p["double_of"] for p in people if p["double_of"]} == {"id90011": "id90010"}
+
+
 def test_the_recipe_is_kept(world: Path) -> None:
     kept = json.loads((world / "world.json").read_text())
     assert kept["people"] == 3

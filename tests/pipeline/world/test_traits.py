@@ -11,7 +11,9 @@ from pipeline.world.ceiling import ceiling, log_likelihoods, recall_at
 from pipeline.world.traits import (
     FACE_FIELDS,
     VOICE_FIELDS,
+    double_of,
     draw_person,
+    listed_person,
     private_noise_sd,
     voice_latent,
     voice_loading_matrix,
@@ -38,6 +40,20 @@ def test_a_person_does_not_depend_on_the_world_being_large() -> None:
 def test_an_index_beyond_the_last_name_is_refused() -> None:
     with pytest.raises(ValueError, match="expected 0 to 262143"):
         draw_person(0, 262_144)
+
+
+def test_every_twelfth_looks_like_the_one_before_and_is_somebody_else() -> None:
+    doubles = {index: double_of(index) for index in range(36) if double_of(index) is not None}
+    assert doubles == {11: 10, 23: 22, 35: 34}
+    usual = np.median([np.linalg.norm(CROWD[i].face.vector() - CROWD[i + 1].face.vector()) for i in range(100)])
+    for index, other in doubles.items():
+        one, two = listed_person(3, index), listed_person(3, other)
+        assert two == CROWD[other]
+        assert one.gender == two.gender
+        assert one.name == CROWD[index].name != two.name
+        assert one.voice != two.voice
+        assert 0 < np.linalg.norm(one.face.vector() - two.face.vector()) < 0.2 * usual
+    assert [listed_person(3, index) for index in range(11)] == CROWD[:11]
 
 
 def test_voice_traits_are_plausible() -> None:
