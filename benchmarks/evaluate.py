@@ -31,6 +31,7 @@ def corpus(people: int, device: torch.device) -> data.Corpus:
     arrays = {
         "mels": rng.normal(11, 3, (clips * FRAMES, sf2f.BANDS)).astype(np.float16),
         "faces": rng.integers(0, 256, (people * FACES, 3, 64, 64), np.uint8),
+        "landmarks": np.full((people * FACES, 68, 2), np.nan, np.float32),
         "face_person": each.repeat(FACES),
         "clip_person": each.repeat(CLIPS),
         "clip_start": np.arange(clips) * FRAMES,
@@ -40,7 +41,7 @@ def corpus(people: int, device: torch.device) -> data.Corpus:
     }
     names = tuple(map(str, range(people)))
     genders = tuple("mf"[i % 2] for i in range(people))
-    return data.load(Packed("test", "sf2f", names, genders, {}, arrays, "", "sf2f"), device)
+    return data.load(Packed("test", "sf2f", names, genders, genders, {}, arrays, "", "sf2f"), device)
 
 
 def system(device: torch.device) -> Model:
@@ -83,7 +84,7 @@ def main() -> None:
         real = metrics.embedded(judge, people)
         wanted = metrics.mean_of_each(real, metrics.owners(people), people.n_people)
     places = metrics.galleries(people.n_people, 100, 0)
-    asked = Asked(wanted, real, list(people.packed.genders), places, 0)
+    asked = Asked(wanted, real, list(people.packed.genders), list(people.packed.nationalities), places, 0)
     for how in listening.default(model, (1.25, 5.0)):
         with timed("generated_faces_s"):
             runs = [listening.hear(model, people, how, judge, (0, run)).embeddings for run in range(chosen.runs)]

@@ -161,6 +161,11 @@ def expect(path: Path, table: Table) -> None:
             raise DataError(f"{path}: column {column.name}: found {there}, expected {column.type}: run its stage again")
 
 
+def columns_of(path: Path) -> tuple[str, ...]:
+    """The names of a file's columns; Missing or DataError where it is absent or broken."""
+    return tuple(_open(path).schema_arrow.names)
+
+
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """A file as an Arrow table; Missing or DataError where it is absent or broken."""
     file = _open(path)

@@ -15,15 +15,15 @@ _SMALLEST, _LARGEST = (
 )  # pixels that a frame is reduced to; a face of the smallest is 7 pixels between the eyes' ends
 
 
-def seen(frames: Tensor, noise: torch.Generator) -> Tensor:
-    """Windows (B, 3, 48, 48) of frames (B, 3, S, S) in 0..1, each with a draw of its own; half of them blurred."""
+def seen(frames: Tensor, noise: torch.Generator, pixels: int = SIDE) -> Tensor:
+    """Windows (B, 3, pixels, pixels) of frames (B, 3, S, S) in 0..1, each drawn by itself; half of them blurred."""
     half = len(frames) // 2
     side = int(torch.randint(_SMALLEST, _LARGEST + 1, (), generator=noise))
     soft = F.interpolate(frames[:half], size=(side, side), mode="bilinear", antialias=True)
-    return _toned(torch.cat([_cut(soft, noise), _cut(frames[half:], noise)]), noise)
+    return _toned(torch.cat([_cut(soft, noise, pixels), _cut(frames[half:], noise, pixels)]), noise)
 
 
-def _cut(frames: Tensor, noise: torch.Generator) -> Tensor:
+def _cut(frames: Tensor, noise: torch.Generator, pixels: int) -> Tensor:
     """The window, up to 4 % of the frame away, 8 % larger or smaller, turned by up to 6 degrees, mirrored or not."""
     count = len(frames)
 
@@ -36,7 +36,7 @@ def _cut(frames: Tensor, noise: torch.Generator) -> Tensor:
     mirror = torch.where(torch.rand(count, generator=noise) < 0.5, -1.0, 1.0)
     cos, sin = scale * turn.cos(), scale * turn.sin()
     rows = torch.stack([torch.stack([cos * mirror, -sin, x], 1), torch.stack([sin * mirror, cos, y], 1)], 1)
-    grid = F.affine_grid(rows.to(frames.device), [count, 3, SIDE, SIDE], align_corners=False)
+    grid = F.affine_grid(rows.to(frames.device), [count, 3, pixels, pixels], align_corners=False)
     return F.grid_sample(frames, grid, padding_mode="border", align_corners=False)
 
 

@@ -6,7 +6,7 @@ Face networks of the loss have random weights here: their time is the same, and 
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,17 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import data, facenet, judges, system
+from models import data, face_features, facenet, judges, system, traits
 from models.config import Experiment
+from models.face_features import FaceFeatures
 from models.judges import Judge
 from models.losses import Perceptual
 from models.pack import Packed
 from models.setup import Options, Place, Run, prepare
 from models.state import State
+from models.vggface import VggFace
 from pipeline import dlib_net
-from pipeline.frontend import PROFILES
+from pipeline.frontend import WAVE, width
 
 _FRAMES = 800  # of each random recording
 _MATMUL = 4096  # side of the matrices that the device's own rate is measured with
@@ -48,12 +50,16 @@ def measure(experiment: Experiment, settings: Any, options: Options, plan: Plan)
     judge = _judge(settings.judge, device) if system.needs_judge(settings) else None
     if judge is not None:
         settings = system.fitted(settings, judge.space)
-    phase = system.plan(module, settings)[0]
+    features = _features(device) if system.needs_features(settings) else None
+    settings = system.peopled(settings, len(traits.nationalities(corpus.packed)))
+    phase = replace(system.plan(module, settings)[0], iterations=1 + plan.warm_up + plan.steps)
     perceptual = None if judge is None else Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes)
     networks = system.build(module, settings, plan.people)
     for network in networks.values():
         network.to(device).to(memory_format=torch.channels_last)
-    run = Run(Path(), module, settings, {}, options, Place(device=device), State(networks), {}, perceptual)
+    told = traits.of(corpus.packed, device)
+    place, now = Place(device=device), State(networks)
+    run = Run(Path(), module, settings, {}, options, place, now, {}, perceptual, features, told)
     step = prepare(run, phase)
     batches = data.batches(corpus, phase, 0, 0, 0, (0, 1), device)
     rate = _device_rate(device, options.autocast)
@@ -78,6 +84,7 @@ def measure(experiment: Experiment, settings: Any, options: Options, plan: Plan)
         "threads": torch.get_num_threads(),
         "batch": phase.batch,
         "loss_judge": judge and f"{judge.name}, random weights",
+        "features": features and f"{features.name}, random weights",
         "seconds_per_iteration": seconds,
         "iterations_per_s": 1 / seconds,
         "samples_per_s": phase.batch / seconds,
@@ -89,9 +96,12 @@ def measure(experiment: Experiment, settings: Any, options: Options, plan: Plan)
 
 def _random(profile: str, side: int, people: int) -> Packed:
     rng = np.random.default_rng(0)
-    bands, one = PROFILES[profile].bands, np.arange(people)
+    bands, one = width(profile), np.arange(people)
+    size = people * _FRAMES, bands
     arrays: dict[str, np.ndarray[Any, Any]] = {
-        "mels": rng.normal(10, 3, (people * _FRAMES, bands)).astype(np.float16),
+        "mels": rng.integers(-999, 999, size, np.int16)
+        if profile == WAVE
+        else rng.normal(10, 3, size).astype(np.float16),
         "clip_start": one * _FRAMES,
         "clip_frames": np.full(people, _FRAMES),
         "clip_person": one,
@@ -99,8 +109,11 @@ def _random(profile: str, side: int, people: int) -> Packed:
         "clip_std": np.full((people, bands), 3, np.float32),
         "faces": rng.integers(0, 256, (people, 3, side, side), np.uint8),
         "face_person": one,
+        "landmarks": (side * rng.random((people, 68, 2))).astype(np.float32),
     }
-    return Packed("train", profile, tuple(f"{i:05d}" for i in one), (None,) * people, {}, arrays, "random", "none")
+    names = tuple(f"{i:05d}" for i in one)
+    genders, nations = (tuple(values[i % len(values)] for i in one) for values in ("mf", "abcdefgh"))
+    return Packed("train", profile, names, genders, nations, {}, arrays, "random", "none")
 
 
 def _judge(name: str, device: torch.device) -> Judge:
@@ -109,6 +122,11 @@ def _judge(name: str, device: torch.device) -> Judge:
         box = judges.dlib_window()
         return judges.frozen("dlib", "", dlib_net.DlibResNet(), lambda f: judges.window(f, box, dlib_net.SIDE), device)
     return judges.frozen("facenet", "", facenet.FaceNet().eval(), facenet.prepared, device)
+
+
+def _features(device: torch.device) -> FaceFeatures:
+    """VGG-Face with random weights."""
+    return face_features.own(VggFace(), face_features.PUBLISHED, "", device)
 
 
 def _operations(iteration: Callable[[], object]) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from models.evaluate import Protocol
     from models.face_net import Half
+    from models.reproduction.entry import Budget
     from models.setup import Options
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -159,53 +160,131 @@ def pretrain_face(
     )
 
 
+def _reproducing(manifest_required: bool) -> Callable[[F], F]:
+    """The options of the verbs that train and score what experiment ids name."""
+    options = (
+        click.option(
+            "--manifest", type=_FILE, required=manifest_required, help="hq_voxceleb.parquet, beside its shards."
+        ),
+        click.option("--out", type=_FOLDER, required=manifest_required, help="Folder of runs, results and figures."),
+        click.option("--budget", type=click.Choice(["smoke", "small", "full"]), default="small", show_default=True),
+        click.option("--raw", type=_FILE, help="Manifest of the same people by params/filtered_vggface.yaml."),
+        click.option("--judge", metavar="JUDGE", help="Face network that scores; default: dlib at full, else our own."),
+        click.option("--seed", type=_SEED, default=0, show_default=True),
+        _device,
+    )
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 @main.command()
 @click.option("--checkpoint", type=_PATH, required=True, help="A checkpoint, or the folder of a run (its last one).")
 @_manifest
 @click.option("--split", default="test", show_default=True, type=click.Choice(["train", "val", "test"]))
 @click.option("--judge", metavar="JUDGE", help="Face network that scores: dlib, facenet, or a file of pretrain-face.")
 @click.option("--protocol", default="default", show_default=True, type=click.Choice(["default", "authors"]))
-@click.option("--runs", type=click.IntRange(min=1), default=10, show_default=True, help="Draws of the voices.")
+@click.option("--runs", type=click.IntRange(min=1), help="Draws of the voices (default 10), of impostors (default 5).")
 @click.option("--seed", type=_SEED, default=0, show_default=True)
 @click.option("--out", type=_FOLDER, help="Default: the checkpoint's folder.")
 @_device
 @exit_codes
 def evaluate(
-    checkpoint: Path, manifest: Path, split: str, judge: str | None, protocol: "Protocol", runs: int, seed: int,
+    checkpoint: Path, manifest: Path, split: str, judge: str | None, protocol: "Protocol", runs: int | None, seed: int,
     out: Path | None, device: str | None,
 ) -> None:  # fmt: skip
-    """Score a checkpoint on people it never saw: JSON, a table beside the paper's, a contact sheet."""
+    """Score a checkpoint on people it never saw: JSON, a table beside the paper's, a contact sheet of faces it makes.
+
+    A system that matches voices and faces is scored by its matching; a judge scores only generated faces.
+    """
     from models import evaluate as scoring
-    from models import judges
+    from models import judges, matching
+    from models.matching_scores import Plan
     from models.state import load_model
 
     chosen = _chosen(device)
     model = load_model(checkpoint, chosen)
-    plan = scoring.Plan(split=split, protocol=protocol, runs=runs, seed=seed)
-    network = judges.load(judge or scoring.default_judge(model, protocol), chosen)
     folder = out or (checkpoint if checkpoint.is_dir() else checkpoint.parent)
-    report, sheet = scoring.evaluate(model, manifest, network, plan, folder.parent / "packed")
-    paths = scoring.write(folder, report, sheet)
-    click.echo(paths[1].read_text(encoding="utf-8"))
+    asked: dict[str, Any] = {"split": split, "seed": seed} | ({"runs": runs} if runs else {})
+    paths: list[Path] = []
+    if model.system.GENERATES or not model.system.MATCHES:
+        plan = scoring.Plan(protocol=protocol, **asked)
+        network = judges.load(judge or scoring.default_judge(model, protocol), chosen)
+        paths += scoring.write(folder, *scoring.evaluate(model, manifest, network, plan, folder.parent / "packed"))
+    if model.system.MATCHES:
+        report = matching.evaluate(model, manifest, Plan(**asked), folder.parent / "packed", chosen)
+        paths += matching.write(folder, report)
+    for path in paths:
+        if path.suffix == ".md":
+            click.echo(path.read_text(encoding="utf-8"))
     for path in paths:
         click.echo(path)
 
 
+def _reports(run: Path) -> list[Path]:
+    return [*sorted(run.glob("evaluation-*.json")), *sorted(run.glob("matching-*.json"))]
+
+
 @main.command()
-@click.argument("runs", nargs=-1, required=True, type=_PATH)
+@click.argument("runs", nargs=-1, type=_PATH)
+@click.option("--all", "everything", is_flag=True, help="Train and score every generator, instead of RUNS.")
+@_reproducing(manifest_required=False)
 @exit_codes
-def compare(runs: tuple[Path, ...]) -> None:
+def compare(runs: tuple[Path, ...], everything: bool, manifest: Path | None, out: Path | None, **given: Any) -> None:
     """Print evaluations side by side; RUNS are folders of runs, or the JSON files in them.
 
-    Numbers of different judges, data or protocols stand in different tables.
+    Numbers of different judges, data or protocols stand in different tables. --all is experiment id E-ALL-01: every
+    generator trained on one manifest and scored by one judge, with --manifest and --out.
     """
     from manifests.errors import Missing
     from models import tables
 
-    files = [file for run in runs for file in (sorted(run.glob("evaluation-*.json")) if run.is_dir() else [run])]
+    if everything:
+        if runs or manifest is None or out is None:
+            raise UsageError("compare --all takes --manifest and --out, and no RUNS")
+        _reproduce(("E-ALL-01",), manifest, out, **given)
+        return
+    if manifest is not None or out is not None or not runs:
+        raise UsageError("name RUNS to compare, or --all with --manifest and --out")
+    files = [file for run in runs for file in (_reports(run) if run.is_dir() else [run])]
     if not files:
         raise Missing(f"no evaluation in {', '.join(map(str, runs))}: `models evaluate --checkpoint RUN` makes one")
     click.echo(tables.markdown([tables.read(file) for file in files]))
+
+
+@main.command()
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@_reproducing(manifest_required=True)
+@exit_codes
+def reproduce(ids: tuple[str, ...], manifest: Path, out: Path, **given: Any) -> None:
+    """Reproduce tables and figures of the papers by id (E-SF2F-03 …, or all): ours beside theirs, with verdicts.
+
+    Trains what is missing into --out, where ids share runs. A verdict is about the ordering of two lines: ours agrees,
+    disagrees, or the gap lies within the interval.
+    """
+    _reproduce(ids, manifest, out, **given)
+
+
+def _reproduce(
+    ids: tuple[str, ...], manifest: Path, out: Path, budget: "Budget", raw: Path | None, judge: str | None, seed: int,
+    device: str | None,
+) -> None:  # fmt: skip
+    from models import reproduce as reproducing
+    from models.reproduction.lab import Lab
+
+    def say(text: str) -> None:
+        click.echo(text, err=True)
+
+    lab = Lab(manifest, out, budget, _chosen(device), raw, judge, seed, say)
+    results = []
+    for result in reproducing.reproduce(ids, lab):
+        click.echo(result.text)
+        results.append(result)
+    click.echo(reproducing.summary(results))
 
 
 @main.command()
@@ -236,12 +315,34 @@ def generate(recordings: tuple[Path, ...], checkpoint: Path, out: Path, device: 
 @click.option("--onnx", type=_FILE, required=True, help="The file to write.")
 @exit_codes
 def export(checkpoint: Path, onnx: Path) -> None:
-    """Write a trained system as ONNX, log-mel in, face out, checked against torch."""
+    """Write a trained system as ONNX, log-mel or waveform in, face out, checked against torch."""
     from models import export as exporting
     from models.state import load_model
 
     worst = exporting.export(load_model(checkpoint, _chosen("cpu")), onnx)
     click.echo(f"{onnx}: differs from torch by at most {worst:.1e}")
+
+
+@main.command()
+@click.option("--checkpoint", type=_PATH, required=True, help="A checkpoint, or the folder of a run (its last one).")
+@_manifest
+@click.option("--batches", type=click.IntRange(min=1), default=20, show_default=True, help="That are looked at.")
+@_device
+@exit_codes
+def balance(checkpoint: Path, manifest: Path, batches: int, device: str | None) -> None:
+    """Print how strongly each term of a voice's loss pulls, and weights that make them pull alike.
+
+    For systems that learn to say face features, after 1,000 iterations or so.
+    """
+    from models import balance as balancing
+    from models.state import load_model
+
+    chosen = _chosen(device)
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    found = balancing.measure(load_model(checkpoint, chosen), manifest, folder.parent / "packed", batches, chosen)
+    click.echo(f"{'term':<16}{'gradient':>12}{'weight':>12}{'proposed':>12}")
+    for name, one in found.items():
+        click.echo(f"{name:<16}{one.norm:>12.4g}{one.weight:>12.4g}{one.proposed:>12.4g}")
 
 
 @main.command()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from models.pack import Packed
 from models.system import Batch, Phase
+from pipeline.frontend import FULL_SCALE
 
 Ints = NDArray[np.int64]
 _RESIDENT = 0.5  # share of the device's free memory that the data may take
@@ -25,9 +26,10 @@ class Corpus:
     """A packed split as tensors; recordings and faces of a person lie side by side."""
 
     packed: Packed
-    mels: Tensor  # (frames, bands) float16: on the training device where it fits, else mapped from disk
+    mels: Tensor  # (frames, bands) float16, of a waveform int16: on the training device where it fits, else mapped
     faces: Tensor  # (n, 3, S, S) uint8, likewise
-    mean: Tensor  # (clips, bands) float32
+    landmarks: Tensor  # (n, 68, 2) float32
+    mean: Tensor  # (clips, bands) float32; (clips, 0) of a waveform
     std: Tensor
     clip_start: Ints  # frame of `mels`
     clip_frames: Ints
@@ -46,9 +48,10 @@ def load(packed: Packed, device: torch.device) -> Corpus:
     mels, faces = _tensor(a["mels"]), _tensor(a["faces"])
     if device.type == "cuda" and mels.nbytes + faces.nbytes <= _RESIDENT * torch.cuda.mem_get_info(device)[0]:
         mels, faces = mels.to(device), faces.to(device)
-    mean, std = (_tensor(a[name]).to(mels.device) for name in ("clip_mean", "clip_std"))
+    landmarks, mean, std = (_tensor(a[name]).to(mels.device) for name in ("landmarks", "clip_mean", "clip_std"))
     owners = (_ranges(a[name], len(packed.people)) for name in ("clip_person", "face_person"))
-    return Corpus(packed, mels, faces, mean, std, np.asarray(a["clip_start"]), np.asarray(a["clip_frames"]), *owners)
+    place, frames = (np.asarray(a[name]) for name in ("clip_start", "clip_frames"))
+    return Corpus(packed, mels, faces, landmarks, mean, std, place, frames, *owners)
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:
@@ -70,7 +73,7 @@ def _ranges(person: NDArray[np.int64], people: int) -> tuple[Ints, Ints]:
 class Draw:
     """Which frames and faces make a batch; places in the corpus."""
 
-    clip: Ints  # (B,) or (B, N) recording
+    clip: Ints  # (B,) or (B, N) recording; (B, 0) where no voices are read
     start: Ints  # likewise, first frame within the recording
     frames: int
     person: Ints  # (B,) whose voice
@@ -93,6 +96,9 @@ def draw(corpus: Corpus, phase: Phase, seed: int, number: int, iteration: int) -
         person if phase.kind != "unpaired" else _in_turn(corpus.n_people, phase.batch, [seed, number, 3], iteration)
     )
     face = one_each(corpus.portraits, face_person, rng)
+    if phase.kind == "faces":
+        nothing = np.empty((phase.batch, 0), np.int64)
+        return Draw(nothing, nothing, 0, person, face, face_person)
     frames = int(rng.integers(phase.frames[0], phase.frames[1] + 1))
     if phase.kind == "windows":
         clip, start, count = windows(corpus, person, frames, phase.stride, phase.windows, rng)
@@ -150,21 +156,34 @@ def windows(
 def gather(corpus: Corpus, drawn: Draw, device: torch.device) -> Batch:
     """The tensors of a draw, on the device."""
     where = corpus.mels.device
-    within = (drawn.start[..., None] + np.arange(drawn.frames)) % corpus.clip_frames[drawn.clip][..., None]
-    at = torch.from_numpy(corpus.clip_start[drawn.clip][..., None] + within).to(where)
-    mel = corpus.mels.index_select(0, at.flatten()).view(*at.shape, -1).to(device).float().transpose(-1, -2)
-    clip = torch.from_numpy(drawn.clip).to(where)
     face = torch.from_numpy(drawn.face)
+    mel, mean, deviation = _voices(corpus, drawn, device)
     return Batch(
         mel=mel,
-        mel_mean=corpus.mean[clip].to(device),
-        mel_std=corpus.std[clip].to(device),
+        mel_mean=mean,
+        mel_std=deviation,
         identity=torch.from_numpy(drawn.person).to(device),
         face=corpus.faces.index_select(0, face.to(where)).to(device).float() / 255,
         face_identity=torch.from_numpy(drawn.face_person).to(device),
         face_index=face.to(device),
         n_windows=None if drawn.n_windows is None else torch.from_numpy(drawn.n_windows).to(device),
+        landmarks=corpus.landmarks[face.to(where)].to(device),
     )
+
+
+def _voices(corpus: Corpus, drawn: Draw, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Frames, and mean and deviation of the recordings that they are from."""
+    if drawn.frames == 0:
+        none = torch.empty(len(drawn.person), 0, 0, device=device)
+        return none, none.flatten(1), none.flatten(1)
+    where = corpus.mels.device
+    within = (drawn.start[..., None] + np.arange(drawn.frames)) % corpus.clip_frames[drawn.clip][..., None]
+    at = torch.from_numpy(corpus.clip_start[drawn.clip][..., None] + within).to(where)
+    frames = corpus.mels.index_select(0, at.flatten()).view(*at.shape, -1).to(device)
+    scale = FULL_SCALE if frames.dtype == torch.int16 else 1.0
+    clip = torch.from_numpy(drawn.clip).to(where)
+    mel = frames.float().div_(scale).transpose(-1, -2)
+    return mel, corpus.mean[clip].to(device), corpus.std[clip].to(device)
 
 
 def batches(

@@ -6,8 +6,8 @@ random galleries; `authors` is that of the released evaluator. The JSON report h
     format       what wrote it, and of which form
     checkpoint   sha256, experiment, system, settings, seed, place in the run, validation metric that it is the best by
                  (or null), parameters by network
-    trained_on   digest of the manifest, front end, VAD, number of identities, judge of the loss and judge of the
-                 validation (name, sha256; or null)
+    trained_on   digest of the manifest, front end, VAD, number of identities, judge of the loss, judge of the
+                 validation and network whose features were learned from (name, sha256; or null)
     judge        name, sha256: the face network that scored
     classifier   name, sha256: of the VGGFace Score; or `why` there is none
     data         manifest (digest), split, people, front end, left out (people by what they lack)
@@ -18,7 +18,8 @@ random galleries; `authors` is that of the released evaluator. The JSON report h
     rows         one for each way of listening: name, way, seconds (shortest and longest), runs, people, and
                  cosine, l1, l2, recall.K, recall_among_all.K, matching, matching_same_gender, gender,
                  closed_set.top_K     each {mean, spread_over_runs, interval: [low, high], items, …} or {why}
-                 cosine_to_others, collapse, frechet.mean, vfs.rgb and vfs.bgr {mean, spread_over_splits}
+                 cosine_to_others, collapse, collapsed (the alarm), frechet.mean, vfs.rgb and vfs.bgr {mean,
+                 spread_over_splits}; groups.gender and groups.nationality: {people, cosine, recall_10} of each group
 
 All shares are fractions. `chance` and `gender_only` stand beside the metrics that have them.
 """
@@ -94,7 +95,7 @@ def evaluate(model: Model, manifest: Path, judge: Judge, plan: Plan, cache: Path
     """
     _may_judge(model, judge, plan.protocol)
     authors = plan.protocol == "authors"
-    corpus = _corpus(model, manifest, plan.split, cache, judge.device)
+    corpus = corpus_of(model, manifest, plan.split, cache, judge.device)
     people = corpus.n_people
     if people < 2:
         raise DataError(f"{manifest}: split {plan.split} has one person: nobody to tell them from")
@@ -103,6 +104,7 @@ def evaluate(model: Model, manifest: Path, judge: Judge, plan: Plan, cache: Path
         wanted=metrics.mean_of_each(real, owner, people, renormalised=not authors),
         real=real,
         genders=list(corpus.packed.genders),
+        nationalities=list(corpus.packed.nationalities),
         places=_places(plan, people),
         seed=plan.seed,
         epsilon=_AUTHORS_EPSILON if authors else 0.0,
@@ -128,7 +130,9 @@ def evaluate(model: Model, manifest: Path, judge: Judge, plan: Plan, cache: Path
         columns.append(how.name)
         shown.append(heard[0].faces[:_SHOWN])
     report = {
-        **_made_of(model, judge, corpus),
+        "format": tables.FORMAT,
+        **made_of(model, corpus),
+        "judge": {"name": judge.name, "sha256": judge.sha256},
         "classifier": classifier,
         "protocol": {"name": plan.protocol, "seed": plan.seed, "gallery": [len(place) for place in asked.places]},
         "real": _ceiling(asked, corpus, photograph, plan, classes),
@@ -148,7 +152,8 @@ def _may_judge(model: Model, judge: Judge, protocol: Protocol) -> None:
         )
 
 
-def _corpus(model: Model, manifest: Path, split: str, cache: Path, device: torch.device) -> Corpus:
+def corpus_of(model: Model, manifest: Path, split: str, cache: Path, device: torch.device) -> Corpus:
+    """A split as the model hears and sees it. Raises DataError for recordings that were cut otherwise than its own."""
     packed = pack.pack(manifest, split, model.system.FRONT_END, model.system.side(model.settings), cache)
     if packed.vad != model.facts["vad"]:
         raise DataError(
@@ -160,7 +165,9 @@ def _corpus(model: Model, manifest: Path, split: str, cache: Path, device: torch
 
 def _known(model: Model, manifest: Path, cache: Path, judge: Judge) -> probes.Known:
     try:
-        return probes.known(_corpus(model, manifest, "train", cache, judge.device), judge, model.facts.get("manifest"))
+        return probes.known(
+            corpus_of(model, manifest, "train", cache, judge.device), judge, model.facts.get("manifest")
+        )
     except DataError as error:
         return probes.unknown(str(error))
 
@@ -183,6 +190,7 @@ def _ceiling(asked: Asked, corpus: Corpus, photograph: Tensor, plan: Plan, class
         asked,
         wanted=others if plan.protocol == "authors" else torch.nn.functional.normalize(others),
         genders=[asked.genders[i] for i in having.tolist()],
+        nationalities=[asked.nationalities[i] for i in having.tolist()],
         places=_places(plan, len(having)),
     )
     found: list[dict[str, Tensor]] = [] if classes is None else [classes(_floats(corpus.faces))]
@@ -197,12 +205,11 @@ def _floats(faces: Tensor) -> Tensor:
     return faces.float() / 255
 
 
-def _made_of(model: Model, judge: Judge, corpus: Corpus) -> Figure:
-    """Everything that the figures depend on."""
+def made_of(model: Model, corpus: Corpus) -> Figure:
+    """What the figures depend on, but for the judge: checkpoint, training, data, versions."""
     facts, packed = model.facts, corpus.packed
     sizes = {name: sum(weight.numel() for weight in one.parameters()) for name, one in model.networks.items()}
     return {
-        "format": tables.FORMAT,
         "checkpoint": {
             "sha256": model.sha256,
             **{name: facts[name] for name in ("experiment", "system", "settings", "seed", "place")},
@@ -211,9 +218,8 @@ def _made_of(model: Model, judge: Judge, corpus: Corpus) -> Figure:
         },
         "trained_on": {
             name: facts.get(name)
-            for name in ("manifest", "front_end", "vad", "n_identities", "loss_judge", "validation_judge")
+            for name in ("manifest", "front_end", "vad", "n_identities", "loss_judge", "validation_judge", "features")
         },
-        "judge": {"name": judge.name, "sha256": judge.sha256},
         "data": {
             "manifest": packed.digest,
             "split": packed.split,

@@ -9,6 +9,7 @@ from annotated_types import Interval
 
 from manifests.errors import DataError, UsageError
 from manifests.settings import Count, Share, build
+from models.system import SYSTEMS
 
 _TOLD = 500  # characters of what is wrong: the file may be wrong at length
 
@@ -36,7 +37,7 @@ class Facts:
     """What is read of a checkpoint's metadata; what else they hold is told on, never used."""
 
     experiment: str
-    system: Literal["sf2f", "voice2face", "speaker"]
+    system: str
     settings: dict[str, Any]
     seed: Count
     n_identities: Annotated[int, Interval(ge=1, le=10_000_000)]
@@ -47,6 +48,7 @@ class Facts:
     average: Share = 0.0
     loss_judge: Named | None = None
     validation_judge: Named | None = None
+    features: Named | None = None  # frozen network whose features were learned from
     chosen_by: str | None = None  # validation metric that this checkpoint is the best by
 
 
@@ -57,9 +59,12 @@ def checked(file: Path, told: Mapping[str, Any]) -> Facts:
     if lacking := sorted(required - set(known)):
         raise DataError(f"{file} is no checkpoint of a run: it does not say its {', '.join(lacking)}")
     try:
-        return build(Facts, known, "facts")
+        facts = build(Facts, known, "facts")
     except UsageError as error:
         raise DataError(f"{file} is no checkpoint of a run: {str(error)[:_TOLD]}") from error
+    if facts.system not in SYSTEMS:
+        raise DataError(f"{file} is of system {facts.system[:_TOLD]!r}: expected one of {', '.join(SYSTEMS)}")
+    return facts
 
 
 def place_of(file: Path, told: Mapping[str, Any]) -> Place:
@@ -72,6 +77,6 @@ def place_of(file: Path, told: Mapping[str, Any]) -> Place:
         ) from error
 
 
-def named(judge: Any) -> dict[str, str] | None:
-    """A judge as facts hold it."""
-    return None if judge is None else asdict(Named(judge.name, judge.sha256))
+def named(network: Any) -> dict[str, str] | None:
+    """A face network, a judge or a teacher, as facts hold it."""
+    return None if network is None else asdict(Named(network.name, network.sha256))

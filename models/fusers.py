@@ -5,6 +5,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def mean_of_windows(windows: Tensor, n_windows: Tensor | None) -> Tensor:
+    """Embeddings (B, N, dim) of windows to their mean (B, dim), over the first `n_windows[b]` of row b, or over all."""
+    if n_windows is None:
+        return windows.mean(dim=1)
+    counts = torch.arange(windows.shape[1], device=windows.device) < n_windows[:, None]
+    return (windows * counts[..., None]).sum(dim=1) / n_windows[:, None]
+
+
 class AttentionFuser(nn.Module):
     """SF2F's embedding fuser: bilinear self-attention over the windows, without scaling, then their mean.
 

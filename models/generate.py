@@ -18,8 +18,8 @@ from manifests.table import write_text
 from models.listening import half
 from models.report import save_grid
 from models.state import Model, expect_faces
-from models.system import Batch
-from pipeline.frontend import PROFILES, SAMPLE_RATE, from_float16, mel, to_float16
+from models.system import Batch, generator
+from pipeline.frontend import FULL_SCALE, PROFILES, SAMPLE_RATE, WAVE, from_float16, mel, to_float16, waveform
 
 SHORTEST_S = 0.3  # seconds of sound
 _WINDOW = 125  # frames, where the model was not taught to fuse windows of another length
@@ -34,7 +34,7 @@ _MOST_BYTES = 1 << 30
 class Heard:
     """A recording after the front end."""
 
-    mel: NDArray[np.float32]  # (frames, bands), log
+    mel: NDArray[np.float32]  # (frames, bands), log; or frames of the waveform, -1..1
     duration_s: float  # of the recording
     voiced_s: float  # of what the mel was made of
     whole: bool  # whether that is all of it, because no voice was detected in a short recording
@@ -42,7 +42,10 @@ class Heard:
 
 
 def hear(path: Path, profile: str, vad: str) -> Heard:
-    """Decode any format, keep the voice, compute the mel. Raises DataError for what is no recording of speech."""
+    """Decode any format, keep the voice, cut it into the front end's frames.
+
+    Raises DataError for what is no recording of speech.
+    """
     from pipeline import speech
     from pipeline import vad as detectors
 
@@ -63,8 +66,16 @@ def hear(path: Path, profile: str, vad: str) -> Heard:
     if whole and (len(samples) > _TRUSTED_WHOLE_S * SAMPLE_RATE or _loudness(samples) < _SILENT):
         raise DataError(f"{path}: no speech found in {len(samples) / SAMPLE_RATE:.1f} s by the detector {vad!r}")
     used = samples if whole else voiced
-    found = from_float16(to_float16(mel(used, PROFILES[profile])), PROFILES[profile])  # as training data is stored
-    return Heard(found, recording.source_duration_s, len(used) / SAMPLE_RATE, whole, sha256(content).hexdigest())
+    return Heard(
+        _frames(used, profile), recording.source_duration_s, len(used) / SAMPLE_RATE, whole, sha256(content).hexdigest()
+    )
+
+
+def _frames(samples: NDArray[np.int16], front_end: str) -> NDArray[np.float32]:
+    """As training data is stored."""
+    if front_end == WAVE:
+        return waveform(samples).astype(np.float32) / np.float32(FULL_SCALE)
+    return from_float16(to_float16(mel(samples, PROFILES[front_end])), PROFILES[front_end])
 
 
 def _loudness(samples: NDArray[np.int16]) -> float:
@@ -94,11 +105,12 @@ def faces(model: Model, log_mel: NDArray[np.float32], device: torch.device) -> t
     """One face per window (N, 3, S, S), and the face of all (3, S, S): fused, or of the whole mel at once."""
     length = model.fusing.frames[0] if model.fusing else _WINDOW
     cut = torch.from_numpy(windows(log_mel, length)).to(device)
+    system = generator(model.system)
     each = torch.cat(
-        [model.system.faces(model.networks, model.settings, batch(part, log_mel)) for part in torch.split(cut, 64)]
+        [system.faces(model.networks, model.settings, batch(part, log_mel)) for part in torch.split(cut, 64)]
     )
     at_once = cut[None] if model.fusing else torch.from_numpy(_at_least(log_mel, length).T[None].copy()).to(device)
-    (together,) = model.system.faces(model.networks, model.settings, batch(at_once, log_mel))
+    (together,) = system.faces(model.networks, model.settings, batch(at_once, log_mel))
     return each, together
 
 

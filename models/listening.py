@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from models import data
 from models.data import Corpus, Draw
+from models.fusers import mean_of_windows
 from models.judges import Judge
 from models.state import Model
-from models.system import System
+from models.system import generator
 
 FRAMES_PER_S = 100
 _AT_ONCE = 64  # faces made together
@@ -124,8 +125,7 @@ class _MeanVoice(nn.Module):
 
     def forward(self, each: Tensor, count: Tensor) -> Tensor:
         """(B, N, E), of which the first `count` of each count, to (B, E)."""
-        counts = torch.arange(each.shape[1], device=each.device) < count[:, None]
-        return (each * counts[..., None]).sum(dim=1) / count[:, None]
+        return mean_of_windows(each, count)
 
 
 def _networks(model: Model, way: Way) -> Mapping[str, nn.Module]:
@@ -136,8 +136,7 @@ def _networks(model: Model, way: Way) -> Mapping[str, nn.Module]:
 def _faces(
     model: Model, corpus: Corpus, drawn: Draw, judge: Judge, networks: Mapping[str, nn.Module]
 ) -> tuple[Tensor, Tensor]:
-    system: System = model.system
-    faces = system.faces(networks, model.settings, data.gather(corpus, drawn, judge.device))
+    faces = generator(model.system).faces(networks, model.settings, data.gather(corpus, drawn, judge.device))
     return judge.embed(faces), faces
 
 

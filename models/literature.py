@@ -1,6 +1,6 @@
 """The papers' figures, to print beside ours: never a target to the digit, since data and judge differ."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,18 @@ class PublishedMatching:
     gender: float | None = None  # of generated faces
     top_1: float | None = None  # closed set, of 924 people
     top_5: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedMatcher:
+    """Per cents of a paper on matching. Strata as in `models.matching`."""
+
+    experiment: str  # ours of the same settings
+    source: str
+    v_f: dict[tuple[int, str], float]  # accuracy by number of candidates and stratum: a voice asks faces
+    f_v: dict[tuple[int, str], float] = field(default_factory=dict)
+    eer: tuple[float | None, ...] = ()  # U, G, N, GN
+    precision: tuple[tuple[str, float], ...] = ()  # mean average precision by way
 
 
 _FULL = (5.0, True, 0.317, 17.91, (5.75, 9.32, 20.36, 36.65), 19.49, 0.59)
@@ -64,3 +76,21 @@ VOICE2FACE = tuple(
         ("Table 3, closed set of 924", "training people", 96.83, 93.98, None, 61.7, 82.3),
     )
 )
+
+# V-F, and DIMNet-IG's any impostor, as voice2face (Table 3) and I2G (Table 2) quote them; the rest is DIMNet's own.
+MATCHERS = (
+    PublishedMatcher("svhf", "SVHF-Net", {(2, "U"): 81.00, (2, "G"): 65.20}),
+    PublishedMatcher("svhf-10", "SVHF-Net, read off a plot", {(10, "U"): 35.0}),
+    PublishedMatcher("svhf-fv", "SVHF-Net", {}, {(2, "U"): 79.50}),
+    PublishedMatcher(
+        "dimnet-i", "DIMNet-I", {(2, "U"): 83.45, (2, "G"): 70.91}, {(2, "U"): 83.52, (2, "G"): 71.78},
+        (24.95, 34.95, None, None),
+    ),
+    PublishedMatcher(
+        "dimnet-g", "DIMNet-G", {(2, "U"): 72.90, (2, "G"): 50.32}, {(2, "U"): 72.47, (2, "G"): 50.48}
+    ),
+    PublishedMatcher(
+        "dimnet-ig", "DIMNet-IG", {(2, "U"): 84.12, (2, "G"): 71.32}, {(2, "U"): 84.03, (2, "G"): 71.65},
+        (24.56, 34.84, None, None), (("V-F", 4.42), ("F-V", 4.23)),
+    ),
+)  # fmt: skip

@@ -43,7 +43,8 @@ def to_train(phase: Phase) -> str:
     """The advice for an iteration of a phase."""
     shortest, longest = (max(frames // 2, 1) for frames in phase.frames)
     voices = f"windows={max(phase.windows // 2, 1)}" if phase.kind == "windows" else f"frames=[{shortest},{longest}]"
+    heard = "" if phase.kind == "faces" else f" or how much is heard of each voice (--set {voices})"
     return (
-        f"lower the batch (--set batch={max(phase.batch // 2, 1)}) or how much is heard of each voice (--set {voices}) "
-        "in a new --out, or in this one what is kept of the real faces' states (--kept-gb)"
+        f"lower the batch (--set batch={max(phase.batch // 2, 1)}){heard} in a new --out, or in this one what is kept "
+        "of the real faces' states (--kept-gb)"
     )

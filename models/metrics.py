@@ -1,7 +1,12 @@
 """Every metric, defined once: pure functions of embeddings (N people, D numbers, unit length unless said otherwise)."""
 
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.stats import hypergeom
 from torch import Tensor
 
 from models.data import Corpus
@@ -137,12 +142,24 @@ def matching(found: Tensor, wanted: Tensor, probes: Tensor, others: Tensor) -> T
     return (scores.gather(1, probes[:, None]) > scores.gather(1, others) + _ROUNDING).float().mean(dim=1)
 
 
-def matching_by_gender(genders: list[str | None]) -> float | None:
-    """Accuracy of matching, against any impostor, that knows the gender and nothing else; None as for recall."""
-    if None in genders or len(genders) < 2:
+def matching_by_gender(
+    genders: list[str | None], candidates: int = 2, groups: Sequence[str | None] | None = None
+) -> float | None:
+    """Accuracy among `candidates` that knows the gender and nothing else, with impostors of the same of `groups`.
+
+    Without groups impostors are anybody. None where somebody's gender is not known, or nobody has so many impostors.
+    """
+    group = ["anybody"] * len(genders) if groups is None else list(groups)
+    if None in genders:
         return None
-    alike = [(genders.count(gender) - 1) / (len(genders) - 1) for gender in genders]
-    return 1 - sum(alike) / len(alike) / 2
+    known, both = Counter(group), Counter(zip(group, genders, strict=True))
+    found = []
+    for own, gender in zip(group, genders, strict=True):
+        others, alike = known[own] - 1, both[own, gender] - 1
+        if own is not None and others >= candidates - 1:
+            beside = np.arange(candidates)  # impostors of that gender, among whom the guess is blind
+            found.append(float((hypergeom(others, alike, candidates - 1).pmf(beside) / (1 + beside)).sum()))
+    return sum(found) / len(found) if found else None
 
 
 def face_score(probabilities: Tensor, splits: int, seed: int) -> Tensor:
@@ -198,8 +215,13 @@ class LinearGender:
             x.T @ x / len(x) + ridge * torch.eye(x.shape[1], dtype=x.dtype), x.T @ y / len(x)
         )
 
+    def female(self, embeddings: Tensor) -> Tensor:
+        """Whether each face is called a woman's, (N,)."""
+        female: Tensor = (embeddings.cpu().double() - self._mean) @ self._slopes + self._offset > 0
+        return female
+
     def right(self, embeddings: Tensor, genders: list[str | None]) -> Tensor:
         """Whether each face is called its person's gender; people without a known gender are left out."""
-        female = (embeddings.cpu().double() - self._mean) @ self._slopes + self._offset > 0
+        female = self.female(embeddings)
         known = [i for i, gender in enumerate(genders) if gender in ("m", "f")]
         return torch.tensor([bool(female[i]) == (genders[i] == "f") for i in known])

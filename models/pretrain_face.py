@@ -1,7 +1,8 @@
-"""Trains `own`, a face network of ours, to tell the training people apart on their real pictures.
+"""Trains a face network of ours to tell the training people apart on their real pictures.
 
-Half a of the people makes one judge, half b another, so that the judge that scores never saw the people, nor shares
-the weights, of the one in the loss. The same command goes on where a stopped run was.
+Layout `own` is a judge: half a of the people makes one, half b another, so that the judge that scores never saw the
+people, nor shares the weights, of the one in the loss. Layout `vgg` makes the features of Speech2Face and AR-SPM where
+VGG-Face cannot be had. The same command goes on where a stopped run was.
 """
 
 import math
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -20,24 +21,28 @@ from torch import Tensor, nn
 
 from manifests.errors import DataError, UsageError
 from manifests.settings import MoreThanZero, NotNegative, Positive
-from models import face_net, judges, state
+from models import face_features, face_net, judges, state, vggface
 from models.augment import seen
 from models.data import load as load_corpus
 from models.face_net import Half, OwnNet, Shape, Size
 from models.pack import pack
+from models.published import fold
 from models.state import State
+from models.vggface import VggFace
 
 FRAME = 128  # pixels of the packed pictures
 Say = Callable[[str], None]
 Ints = NDArray[np.int64]
+Finished = tuple[judges.Judge, Callable[[Path, dict[str, Any]], None]]  # to measure it by, and to write it with
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Sized for hundreds of people and minutes on a CPU; for thousands, double the width."""
 
+    layout: Literal["own", "vgg"] = "own"
     width: Size = 32  # channels of the first stage
-    embedding: Size = 1024  # fewer lose what different faces share, and voices tell of nothing else
+    embedding: Size = 1024  # fewer lose what different faces share, and voices tell of nothing else; vgg: before 4,096
     epochs: Positive = 16
     batch: Annotated[int, Ge(2)] = 32  # pictures; batch norm needs two
     rate: MoreThanZero = 2e-3  # at the start; it falls to zero along half a cosine
@@ -88,6 +93,7 @@ def train(
 ) -> Path:
     """Train on the pictures of one half of split `train`; return `out`, which `judges.load` takes.
 
+    That of layout vgg is for `face_features.load` instead.
     `front_end` names a profile that the manifest has mels of: people without speech are left out, as in `models train`.
     What it says of people it never saw is measured on the other half, where two of them have two pictures.
     Raises UsageError where `out` is of other settings or data, DataError where the half has fewer than two people,
@@ -96,7 +102,8 @@ def train(
     packed = pack(manifest, "train", front_end, FRAME, out.parent / "packed")
     facts = {"half": half, "manifest": packed.digest, "settings": asdict(settings)}
     if out.exists():
-        _expect(out, face_net.read(out)[1], facts)
+        _expect(out, state.read(out)[1], facts)
+        (vggface.read if settings.layout == "vgg" else face_net.read)(out)  # whole
         say(f"{out} is finished")
         return out
     people = np.array([half_of(person) == half for person in packed.people])
@@ -106,18 +113,39 @@ def train(
     rows = np.flatnonzero(people[owner])
     labels = (np.cumsum(people) - 1)[owner[rows]]
     corpus = load_corpus(packed, device)
-    network = _epochs(out, corpus.faces, rows, labels, settings, facts, device, say)
-    shape = Shape(settings.width, settings.embedding)
+    now = _epochs(out, corpus.faces, rows, labels, settings, facts, device, say)
+    finish = _finished_vgg if settings.layout == "vgg" else _finished_own
+    judge, write = finish(now, corpus.faces[torch.from_numpy(rows)], settings, device)
     others = np.flatnonzero(~people[owner])
     measured = None
     if (np.bincount(owner[others]) > 1).sum() > 1:  # two people of the other half with two pictures
-        judge = judges.own(network, "own", "unsaved", device)
         measured = real_against_real(judge, corpus.faces[torch.from_numpy(others)], owner[others])
         say(f"{out}: among {measured.gallery} unseen people {_recalls(measured)}")
     unseen = None if measured is None else asdict(measured)
-    face_net.write(out, network, shape, facts | {"people": int(people.sum()), "other_half": unseen})
+    write(out, facts | {"people": int(people.sum()), "other_half": unseen})
     _unfinished(out).unlink(missing_ok=True)
     return out
+
+
+def _finished_own(now: State, pictures: Tensor, settings: Settings, device: torch.device) -> Finished:
+    del pictures  # nothing is left to be measured on them
+    network, shape = now.networks["face"], Shape(settings.width, settings.embedding)
+    assert isinstance(network, OwnNet)
+    judge = judges.own(network.eval(), "own", "unsaved", device)
+    return judge, lambda path, facts: face_net.write(path, network, shape, facts)
+
+
+def _finished_vgg(now: State, pictures: Tensor, settings: Settings, device: torch.device) -> Finished:
+    """Batch norms folded, and the head's directions made its last layer."""
+    network, head = now.networks["face"], now.networks["head"]
+    assert isinstance(network, VggFace) and isinstance(head, Head)
+    fold(network)
+    network.norms = False
+    long = face_features.own(network, "own", "unsaved", device).of_all(pictures).norm(dim=1).mean()
+    whole = vggface.finished(network, head.directions, settings.scale / float(long))
+    seen_by = face_features.own(whole, "own", "unsaved", device)
+    judge = judges.Judge("own", "unsaved", whole, seen_by.prepare, device)
+    return judge, lambda path, facts: vggface.write(path, whole, facts)
 
 
 def _recalls(found: Measured) -> str:
@@ -133,6 +161,9 @@ def _unfinished(out: Path) -> Path:
 
 
 def _expect(path: Path, found: dict[str, Any], facts: dict[str, Any]) -> None:
+    held = found.get("settings")
+    if isinstance(held, dict):  # a file of before there was a choice of layout
+        found = {**found, "settings": {"layout": "own", **held}}
     differ = [key for key, value in facts.items() if found.get(key) != value]
     if differ:
         raise UsageError(f"{path} is of another {', '.join(differ)}: remove it, or choose another --out")
@@ -147,7 +178,7 @@ def _epochs(
     facts: dict[str, Any],
     device: torch.device,
     say: Say,
-) -> OwnNet:
+) -> State:
     """Train to the end, from the last finished epoch on."""
     now = _start(settings, int(labels.max()) + 1, device)
     optimiser, file = now.optimisers["all"], _unfinished(out)
@@ -161,21 +192,27 @@ def _epochs(
         now.iteration = epoch + 1
         say(f"epoch {now.iteration} of {settings.epochs}: loss {loss:.3f}")
         state.save_state(file, now, facts)
-    network = now.networks["face"]
-    assert isinstance(network, OwnNet)
-    return network.eval()
+    return now
 
 
 def _start(settings: Settings, people: int, device: torch.device) -> State:
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        network = OwnNet(Shape(settings.width, settings.embedding))
-        head = Head(settings.embedding, people, settings.scale, settings.margin)
+        network, space = _untrained(settings)
+        head = Head(space, people, settings.scale, settings.margin)
     networks: dict[str, nn.Module] = {"face": network.to(device).to(memory_format=torch.channels_last)}
     networks["head"] = head.to(device)
     weights = [weight for each in networks.values() for weight in each.parameters()]
     optimiser = torch.optim.AdamW(weights, settings.rate, weight_decay=settings.weight_decay)
     return State(networks, {"all": optimiser})
+
+
+def _untrained(settings: Settings) -> tuple[nn.Module, int]:
+    """The network of a layout, and how many numbers it embeds a face in."""
+    if settings.layout == "vgg":
+        shape = vggface.Shape(0, settings.width, settings.embedding, vggface.OWN_SIDE)
+        return VggFace(shape, norms=True), vggface.FEATURES
+    return OwnNet(Shape(settings.width, settings.embedding)), settings.embedding
 
 
 def _epoch(
@@ -192,7 +229,7 @@ def _epoch(
         noise = torch.Generator().manual_seed((settings.seed << 40) + (epoch << 20) + number)
         frames = faces[torch.from_numpy(rows[chunk]).to(faces.device)].to(device).float() / 255
         person = torch.from_numpy(labels[chunk]).to(device)
-        logits = head(network(seen(frames, noise).contiguous(memory_format=torch.channels_last)), person)
+        logits = head(network(_views(frames, noise, settings).contiguous(memory_format=torch.channels_last)), person)
         loss = F.cross_entropy(logits, person)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -202,6 +239,13 @@ def _epoch(
     if not math.isfinite(mean):
         raise DataError(f"the loss of epoch {epoch + 1} is {mean}: lower the rate (--set rate={settings.rate / 4:g})")
     return mean
+
+
+def _views(frames: Tensor, noise: torch.Generator, settings: Settings) -> Tensor:
+    """What a layout takes of frames (B, 3, S, S) in 0..1, each seen in a way of its own."""
+    if settings.layout == "vgg":
+        return vggface.prepared(seen(frames, noise, vggface.OWN_SIDE), vggface.OWN_SIDE)
+    return seen(frames, noise)
 
 
 def real_against_real(judge: judges.Judge, faces: Tensor, person: Ints, gallery: int = 100, seed: int = 0) -> Measured:

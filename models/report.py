@@ -85,8 +85,9 @@ class Reporter:
             bad = int(self._bad)
         good = max(self._iterations - bad, 1)
         losses = {name: float(total) / good for name, total in self._sums.items()}
-        rate = self._samples / (time.perf_counter() - self._since)
-        self._line(phase, number, iteration, {"losses": losses, "not_finite": bad, "samples_per_s": round(rate, 1)})
+        seconds = time.perf_counter() - self._since
+        speed = {"samples_per_s": round(self._samples / seconds, 1), "seconds": round(seconds, 3)}
+        self._line(phase, number, iteration, {"losses": losses, "not_finite": bad, **speed})
         shown = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
         self._show(phase, iteration, shown)
         for tracker in self._trackers:
@@ -137,6 +138,20 @@ def _parsed(line: str) -> dict[str, Any] | None:
     if not isinstance(parsed, dict) or not all(isinstance(parsed.get(n), int) for n in ("phase_number", "iteration")):
         return None
     return parsed
+
+
+def lines(run: Path) -> list[dict[str, Any]]:
+    """What a run's log tells, line by line. Raises Missing where there is none."""
+    try:
+        text = (run / LOG).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError as error:
+        raise Missing(f"no log {run / LOG}: `models train` writes one") from error
+    return [line for line in map(_parsed, text.splitlines()) if line is not None]
+
+
+def training_seconds(run: Path) -> float:
+    """How long a run's iterations took, over all its sittings, without those that a killed one has lost."""
+    return float(sum(line.get("seconds", 0.0) for line in lines(run)))
 
 
 def save_grid(path: Path, faces: Tensor) -> None:

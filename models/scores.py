@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models import metrics
+from models import distances, metrics
 
 KS = (1, 2, 5, 10, 20, 50)
 _RESAMPLES = 2000
 _TRIALS = 20_000
+_GROUPED_K = 10
 Figure = dict[str, Any]
 
 
@@ -23,6 +24,7 @@ class Asked:
     wanted: Tensor  # (N, D) references
     real: Tensor  # (faces, D) embeddings of every real face
     genders: list[str | None]
+    nationalities: list[str | None]
     places: list[Tensor]  # galleries
     seed: int
     epsilon: float = 0.0  # of the distances
@@ -39,6 +41,7 @@ def row(asked: Asked, runs: Sequence[Tensor]) -> Figure:
         "l2": figure([metrics.l2(found, wanted, asked.epsilon) for found in runs]),
         "cosine_to_others": _mean([metrics.to_others(found, wanted) for found in runs]),
         "collapse": _mean([metrics.collapse(found) for found in runs]),
+        "collapsed": any(distances.collapsed(found, wanted) for found in runs),
         "frechet": {"mean": _mean([metrics.frechet(found, asked.real) for found in runs]), "real": len(asked.real)},
     }
     everybody = [torch.arange(len(wanted))]
@@ -51,7 +54,27 @@ def row(asked: Asked, runs: Sequence[Tensor]) -> Figure:
         }
     one["matching"] = _matched(asked, runs, same_gender=False)
     one["matching_same_gender"] = _matched(asked, runs, same_gender=True)
+    one["groups"] = {
+        "gender": _of_groups(asked, runs, asked.genders),
+        "nationality": _of_groups(asked, runs, asked.nationalities),
+    }
     return one
+
+
+def _of_groups(asked: Asked, runs: Sequence[Tensor], groups: Sequence[str | None]) -> Figure:
+    """Cosine and recall of the people of each known group, in the galleries of everybody."""
+    k = _GROUPED_K if min(len(place) for place in asked.places) > _GROUPED_K else None
+    placed = torch.cat(asked.places)  # the order of recall's values; people beyond the last gallery have none
+    cosines = [metrics.cosine(found, asked.wanted).cpu() for found in runs]
+    recalls = [] if k is None else [metrics.recall(found, asked.wanted, asked.places, k).cpu() for found in runs]
+    told: Figure = {}
+    for group in sorted({name for name in groups if name is not None}):
+        of = torch.tensor([name == group for name in groups])
+        told[group] = {"people": int(of.sum()), "cosine": figure([cosine[of] for cosine in cosines])}
+        among = of[placed]
+        if recalls and among.any():
+            told[group][f"recall_{k}"] = figure([recall[among] for recall in recalls])
+    return told
 
 
 def _matched(asked: Asked, runs: Sequence[Tensor], same_gender: bool) -> Figure:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -19,9 +20,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from manifests.errors import DataError, Missing, UsageError
 from manifests.table import write_text
-from models import pack, state, system
+from models import optimisers, pack, state, system
 from models.config import Experiment
 from models.experiments import EXPERIMENTS
+from models.face_features import FaceFeatures
 from models.facts import named
 from models.judges import Judge
 from models.losses import Perceptual
@@ -124,6 +126,7 @@ def facts_of(
     packed: pack.Packed,
     loss_judge: Judge | None,
     validation_judge: Judge | None,
+    features: FaceFeatures | None = None,
 ) -> dict[str, Any]:
     """What a checkpoint says of the run: two runs with the same facts are the same run."""
     return {
@@ -138,6 +141,7 @@ def facts_of(
         "manifest": packed.digest,
         "loss_judge": named(loss_judge),
         "validation_judge": named(validation_judge),
+        "features": named(features),
     }
 
 
@@ -154,6 +158,8 @@ class Run:
     state: State
     saved: dict[str, Tensor]  # tensors of the checkpoint that the run goes on from; empty for a new run
     perceptual: Perceptual | None
+    features: FaceFeatures | None = None
+    traits: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def set_up(
@@ -164,6 +170,8 @@ def set_up(
     options: Options,
     place: Place,
     perceptual: Perceptual | None,
+    features: FaceFeatures | None = None,
+    traits: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> Run:
     """New networks, or those of the folder's last checkpoint."""
     with torch.random.fork_rng(devices=[]):
@@ -180,7 +188,7 @@ def set_up(
         if differing:
             raise UsageError(
                 f"{out} holds another run: {', '.join(differing)} differ. Use the same experiment, settings, seed, "
-                "manifest and --validation-judge to go on with it, or choose another --out"
+                "manifest, face networks and --validation-judge to go on with it, or choose another --out"
             )
         state.expect_finite(out / LAST, saved)
         state.restore(out / LAST, now, saved, held)
@@ -191,7 +199,7 @@ def set_up(
         _take_over(options.start, now, module, facts)
     if place.leads:
         write_text(out / FACTS, json.dumps(facts, indent=2, sort_keys=True) + "\n")
-    return Run(out, module, settings, facts, options, place, now, saved, perceptual)
+    return Run(out, module, settings, facts, options, place, now, saved, perceptual, features, traits)
 
 
 def _differing(held: dict[str, Any], facts: dict[str, Any], defaults: dict[str, Any]) -> list[str]:
@@ -239,7 +247,7 @@ def prepare(run: Run, phase: Phase) -> Step:
         for one in chosen.networks:
             networks[one].train(not chosen.frozen_norms)
         moving = [weight for one in chosen.networks for weight in networks[one].parameters()]
-        optimiser = torch.optim.Adam(moving, chosen.rate, chosen.betas, fused=True)
+        optimiser = optimisers.new(chosen, moving)
         if run.saved and (run.state.iteration or chosen.goes_on):
             state.restore_optimiser(name, optimiser, run.saved)
         elif chosen.goes_on and name in before:
@@ -266,6 +274,8 @@ def prepare(run: Run, phase: Phase) -> Step:
         run.perceptual,
         torch.Generator(run.place.device),
         partial(torch.autocast, run.place.device.type, torch.bfloat16, run.options.autocast and _on_gpu(run)),
+        run.features,
+        run.traits,
     )
 
 

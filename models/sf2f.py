@@ -24,6 +24,7 @@ from models.system import Batch, Losses, Optimiser, Phase, Step, move
 FRONT_END = "sf2f"  # profile of the mels
 BANDS = 40
 GENERATES = True
+MATCHES = False
 NEEDS: Mapping[str, str] = {}
 MEL_MEAN, MEL_STD = 10.9915, 3.1661  # of un-normalised training crops (released code)
 _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)  # ImageNet, RGB

@@ -13,6 +13,7 @@ from models.system import Batch, Losses, Optimiser, Phase, Step, move
 
 FRONT_END = voice2face.FRONT_END
 GENERATES = False
+MATCHES = False
 NEEDS: Mapping[str, str] = {}
 
 
@@ -59,8 +60,3 @@ def update(step: Step, batch: Batch) -> Losses:
     move(step, "both", loss)
     right = (logits.detach().argmax(dim=1) == batch.identity).float().mean()
     return {"speaker": loss.detach(), "error": 1 - right}
-
-
-def faces(networks: Mapping[str, nn.Module], settings: Settings, batch: Batch) -> Tensor:
-    """Never: this system makes no faces."""
-    raise NotImplementedError("the speaker encoder makes no faces")

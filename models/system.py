@@ -1,12 +1,9 @@
 """What a system of `models` exposes, and what the loop (`models.train`) hands it.
 
-A system is a module (`sf2f`, `voice2face`, …) with a frozen dataclass `Settings`, the name of its `FRONT_END`, and:
-
-    build(settings, n_identities) -> dict[str, nn.Module]   every network that a checkpoint holds, by name
-    phases(settings) -> tuple[Phase, ...]                   what is trained on what, in order
-    side(settings) -> int                                   pixels of the real faces it is shown, 0: none
-    update(step, batch) -> dict[str, Tensor]                one iteration: moves the weights, returns the losses
-    faces(networks, settings, batch) -> Tensor              generated faces, (B, 3, S, S) in 0..1
+A system is a module (`sf2f`, `voice2face`, …) with a frozen dataclass `Settings`, the name of its `FRONT_END`, and
+the functions of `System`; of `Generator` too where it `GENERATES` faces, of `Matcher` where it `MATCHES` voices and
+faces. `settings.features`, where a system has it, names the frozen face network whose features it learns from. A module
+with a function `begin(networks, settings, corpus, features)` has it called once before a run's first iteration.
 
 A setting added later has a default that does what was done before, so that runs of before can be gone on with.
 The loop knows nothing of GANs: it runs phases, saves state, reports.
@@ -14,7 +11,7 @@ The loop knows nothing of GANs: it runs phases, saves state, reports.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal, Protocol, TypeVar, cast
 
@@ -25,7 +22,8 @@ from manifests.errors import UsageError
 from models.encoders import MIN_FRAMES
 
 T = TypeVar("T")
-Kind = Literal["paired", "windows", "unpaired"]
+Kind = Literal["paired", "windows", "unpaired", "faces"]  # faces: no voices are read
+Way = Literal["V-F", "F-V"]  # whose gallery is asked by a probe of whom: voice to face, face to voice
 Losses = dict[str, Tensor]
 # A checkpoint from outside must not ask for all memory.
 _MOST_FRAMES = 60_000  # ten minutes
@@ -34,14 +32,20 @@ _MOST_PIXELS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Optimiser:
-    """Adam over the parameters of some networks, for the length of a phase."""
+    """Adam, or SGD with momentum, over the parameters of some networks, for the length of a phase."""
 
     networks: tuple[str, ...]
     rate: float
-    betas: tuple[float, float]
+    betas: tuple[float, float] = (0.9, 0.999)  # of Adam
     last_rate: float | None = None  # reached linearly at the end of the phase; None: constant
     goes_on: bool = False  # with the moments of the phase before; else they start at zero
     frozen_norms: bool = False  # its networks are in eval mode: batch norms use, and keep, their running statistics
+    kind: Literal["adam", "sgd"] = "adam"
+    momentum: float = 0.0  # of SGD
+    weight_decay: float = 0.0  # added to the gradient, in Adam too
+    epsilon: float = 1e-8  # of Adam
+    decay: float = 1.0  # factor on the rate after each `every` iterations
+    every: int = 0  # 0: never
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,8 @@ class Phase:
     name: str
     kind: Kind
     iterations: int
-    batch: int  # voices per iteration, over all processes
-    frames: tuple[int, int]  # shortest and longest crop, or the length of a window twice; mel frames
+    batch: int  # voices, or faces where no voices are read, per iteration, over all processes
+    frames: tuple[int, int]  # shortest and longest crop, or the length of a window twice; frames of 10 ms
     optimisers: Mapping[str, Optimiser]
     windows: int = 0  # most windows per identity
     stride: int = 0  # frames between the starts of windows
@@ -60,9 +64,10 @@ class Phase:
     def rate(self, name: str, iteration: int) -> float:
         """The learning rate of an optimiser at an iteration, counted from 0."""
         chosen = self.optimisers[name]
-        if chosen.last_rate is None:
-            return chosen.rate
-        return chosen.rate + (chosen.last_rate - chosen.rate) * iteration / max(self.iterations - 1, 1)
+        rate = chosen.rate
+        if chosen.last_rate is not None:
+            rate += (chosen.last_rate - chosen.rate) * iteration / max(self.iterations - 1, 1)
+        return rate * chosen.decay ** (iteration // chosen.every) if chosen.every else rate
 
     @property
     def trained(self) -> frozenset[str]:
@@ -74,7 +79,7 @@ class Phase:
 class Batch:
     """Tensors of one iteration, on the training device. B voices, F frames, N windows, S pixels."""
 
-    mel: Tensor  # (B, bands, F) or (B, N, bands, F), raw log-mel, float32
+    mel: Tensor  # (B, bands, F) or (B, N, bands, F), raw log-mel, float32; (B, 0, 0) where no voices are read
     mel_mean: Tensor  # (B, bands), of each whole recording; (B, N, bands) for windows
     mel_std: Tensor  # likewise
     identity: Tensor  # (B,) int64: whose voice
@@ -82,6 +87,12 @@ class Batch:
     face_identity: Tensor  # (B,) int64: whose face; equals `identity` where voices and faces are paired
     face_index: Tensor  # (B,) int64: row of the face in the corpus, for what is computed once per face
     n_windows: Tensor | None = None  # (B,) int64: windows that count; the rest are filling
+    landmarks: Tensor | None = None  # (B, 68, 2) float32 x, y: pixels of `face`, NaN where unknown; None: no faces
+
+    @property
+    def wave(self) -> Tensor:
+        """The waveform, (B, samples) or (B, N, samples) in -1..1, of which front end `wave` holds frames in `mel`."""
+        return self.mel.transpose(-1, -2).flatten(-2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,13 @@ class Step:
     perceptual: Any  # models.losses.Perceptual, or None where no loss needs it
     noise: torch.Generator  # seeded by (seed, phase, iteration): a resumed run draws the same
     autocast: Callable[[], AbstractContextManager[Any]]
+    features: Any = None  # models.face_features.FaceFeatures, or None where the settings name none
+    traits: Mapping[str, Tensor] = field(default_factory=dict)  # gender, nationality: (n_identities,), as models.traits
+
+
+def needs_features(settings: Any) -> bool:
+    """Whether the settings name a frozen face network to learn from."""
+    return bool(getattr(settings, "features", ""))
 
 
 def needs_judge(settings: Any) -> bool:
@@ -116,6 +134,19 @@ def fitted(settings: T, space: int) -> T:
     return replace(settings, judge_space=space)  # type: ignore[type-var]
 
 
+def peopled(settings: T, nationalities: int) -> T:
+    """Settings whose networks tell apart the nationalities of the people trained on, where a system does so.
+
+    Raises UsageError where they were set for another number.
+    """
+    asked = getattr(settings, "nationalities", None)
+    if asked is None:
+        return settings
+    if asked not in (0, nationalities):
+        raise UsageError(f"nationalities is {asked}: the training people have {nationalities}; leave it at 0")
+    return replace(settings, nationalities=nationalities)  # type: ignore[type-var]
+
+
 def move(step: Step, name: str, loss: Tensor, go: Tensor | None = None) -> Tensor:
     """Backward, and one step of an optimiser unless the loss is not finite; returns whether it moved, a bool tensor.
 
@@ -130,7 +161,7 @@ def move(step: Step, name: str, loss: Tensor, go: Tensor | None = None) -> Tenso
     found_inf = stay.float()
     if torch.distributed.is_initialized():
         torch.distributed.all_reduce(found_inf, torch.distributed.ReduceOp.MAX)
-    optimiser.found_inf = found_inf  # type: ignore[attr-defined]  # fused Adam skips its step where this is 1
+    optimiser.found_inf = found_inf  # type: ignore[attr-defined]  # a fused optimiser skips its step where this is 1
     optimiser.step()
     return found_inf == 0
 
@@ -138,23 +169,74 @@ def move(step: Step, name: str, loss: Tensor, go: Tensor | None = None) -> Tenso
 class System(Protocol):
     """A module of `models` that builds and trains one published system."""
 
-    FRONT_END: str  # profile of the mels it hears
+    FRONT_END: str  # profile of the mels it hears, or `wave`
     Settings: type[Any]
-    GENERATES: bool  # whether `faces` makes any
+    GENERATES: bool  # whether it is a `Generator`
+    MATCHES: bool  # whether it is a `Matcher`
     NEEDS: Mapping[str, str]  # networks that another run must have trained, and the command that does
 
-    def build(self, settings: Any, n_identities: int) -> dict[str, nn.Module]: ...  # noqa: D102
+    def build(self, settings: Any, n_identities: int) -> dict[str, nn.Module]:
+        """Every network that a checkpoint holds, by name."""
 
-    def phases(self, settings: Any) -> tuple[Phase, ...]: ...  # noqa: D102
+    def phases(self, settings: Any) -> tuple[Phase, ...]:
+        """What is trained on what, in order."""
 
-    def side(self, settings: Any) -> int: ...  # noqa: D102
+    def side(self, settings: Any) -> int:
+        """Pixels of the real faces it is shown, 0: none."""
 
-    def update(self, step: Step, batch: Batch) -> Losses: ...  # noqa: D102
+    def update(self, step: Step, batch: Batch) -> Losses:
+        """One iteration: moves the weights, returns the losses."""
 
-    def faces(self, networks: Mapping[str, nn.Module], settings: Any, batch: Batch) -> Tensor: ...  # noqa: D102
+
+class Generator(System, Protocol):
+    """A system that draws faces for voices."""
+
+    def faces(self, networks: Mapping[str, nn.Module], settings: Any, batch: Batch) -> Tensor:
+        """Generated faces, (B, 3, S, S) in 0..1."""
 
 
-SYSTEMS = ("sf2f", "voice2face", "speaker")
+class Matcher(System, Protocol):
+    """A system that tells which face goes with which voice. Its networks are in eval mode, without gradients."""
+
+    def voices(self, networks: Mapping[str, nn.Module], settings: Any, batch: Batch) -> Tensor:
+        """Embeddings of voices, (B, D)."""
+
+    def portraits(self, networks: Mapping[str, nn.Module], settings: Any, faces: Tensor) -> Tensor:
+        """Embeddings of real faces (N, 3, S, S) in 0..1: (N, D)."""
+
+    def scores(
+        self, networks: Mapping[str, nn.Module], settings: Any, probes: Tensor, gallery: Tensor, way: Way
+    ) -> Tensor:
+        """(B, K), larger is likelier, of each probe's (B, D) gallery (B, K, D)."""
+
+    def sizes(self, settings: Any, way: Way) -> tuple[int, ...] | None:
+        """How many candidates it can choose among; None: any number, and scores of single pairs can be compared."""
+
+
+def generator(system: System) -> Generator:
+    """A system that makes faces."""
+    assert system.GENERATES, system
+    return cast(Generator, system)
+
+
+def matcher(system: System) -> Matcher:
+    """A system that matches."""
+    assert system.MATCHES, system
+    return cast(Matcher, system)
+
+
+SYSTEMS = (
+    "sf2f",
+    "voice2face",
+    "speaker",
+    "svhf",
+    "dimnet",
+    "dimnet_frozen",
+    "i2g",
+    "speech2face",
+    "ar_spm",
+    "wav2pix",
+)
 
 
 def load(name: str) -> System:
@@ -179,7 +261,7 @@ def plan(system: System, settings: Any) -> tuple[Phase, ...]:
     phases = tuple(phase for phase in system.phases(settings) if phase.iterations)
     for phase in phases:
         shortest, longest = phase.frames
-        if not MIN_FRAMES <= shortest <= longest <= _MOST_FRAMES:
+        if phase.kind != "faces" and not MIN_FRAMES <= shortest <= longest <= _MOST_FRAMES:
             raise UsageError(
                 f"phase {phase.name}: crops of {shortest} to {longest} frames; expected the shorter first, from "
                 f"{MIN_FRAMES} to {_MOST_FRAMES} frames"

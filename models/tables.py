@@ -2,11 +2,13 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from manifests.errors import DataError, Missing
+from models import matching_tables
+from models.cells import Line, Report, cautions, name_of, number, percent, plain, share, table
 from models.literature import PUBLISHED, VOICE2FACE, Published, PublishedMatching
 
 FORMAT = "hq-vox evaluation 1"
@@ -15,8 +17,6 @@ _SF2F = ("system", "voice", "cosine", "L1", *(f"R@{k}" for k in _KS), "R@10 amon
 _VOICE2FACE = (
     "system", "voice", "matching", "same gender", "gender", "top-1", "top-5", "collapse", "Fréchet",
 )  # fmt: skip
-Line = tuple[str, ...]
-Report = dict[str, Any]
 
 
 def read(path: Path) -> Report:
@@ -27,8 +27,9 @@ def read(path: Path) -> Report:
         raise Missing(f"no report {path}: `models evaluate` makes one") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is no JSON ({error}): run `models evaluate` again") from error
-    if not isinstance(report, dict) or report.get("format") != FORMAT:
-        raise DataError(f"{path} is no report of `models evaluate`: expected JSON of format {FORMAT!r}")
+    if not isinstance(report, dict) or report.get("format") not in (FORMAT, matching_tables.FORMAT):
+        either = f"{FORMAT!r} or {matching_tables.FORMAT!r}"
+        raise DataError(f"{path} is no report of `models evaluate`: expected JSON of format {either}")
     if path_to := next(_not_finite(report, ""), None):
         raise DataError(f"{path}: {path_to} is no finite number: the run or its judge went wrong, evaluate another one")
     try:
@@ -48,18 +49,24 @@ def _not_finite(held: Any, name: str) -> Iterator[str]:
 
 
 def markdown(reports: Sequence[Report]) -> str:
-    """Tables per judge, classifier, data and protocol: numbers that cannot be compared never share a column."""
+    """Tables per judge, classifier, data and protocol: numbers that cannot be compared never share a column.
+
+    Reports of matching have tables of their own.
+    """
     groups: dict[str, list[Report]] = {}
+    matched = [report for report in reports if report["format"] == matching_tables.FORMAT]
     for report in reports:
-        groups.setdefault(_group(report), []).append(report)
-    return "\n\n".join("\n\n".join((title, *_tables(of), *_notes(of))) for title, of in groups.items()) + "\n"
+        if report["format"] == FORMAT:
+            groups.setdefault(_group(report), []).append(report)
+    shown = ["\n\n".join((title, *_tables(of), *_notes(of))) + "\n" for title, of in groups.items()]
+    return "\n".join([*shown, matching_tables.markdown(matched)] if matched else shown)
 
 
 def _group(report: Report) -> str:
     judge, data, protocol, classifier = (report[name] for name in ("judge", "data", "protocol", "classifier"))
     by = f"`{classifier['name']}` (sha256 {classifier['sha256'][:12]})" if "name" in classifier else "no classifier"
     sizes = ", ".join(map(str, sorted(set(protocol["gallery"]), reverse=True)))
-    return _plain(
+    return plain(
         f"Judge `{judge['name']}` (sha256 {judge['sha256'][:12]}), VFS by {by}; {data['people']} people of split "
         f"`{data['split']}` (manifest {data['manifest'][:12]}); protocol `{protocol['name']}`, seed "
         f"{protocol['seed']}, galleries: {len(protocol['gallery'])}, of {sizes} people. Shares in per cent; in "
@@ -70,7 +77,7 @@ def _group(report: Report) -> str:
 def _tables(reports: Sequence[Report]) -> tuple[str, str]:
     """SF2F's measures and voice2face's, each: chance, gender alone, the ceiling, ours, the paper's."""
     row = reports[0]["rows"][0]
-    ours = [(_name(report), one) for report in reports for one in report["rows"]]
+    ours = [(name_of(report), one) for report in reports for one in report["rows"]]
     real = reports[0]["real"]
     if "why" not in real:
         shown = {"name": f"{real['people']} people", "gender": reports[0]["gender_probe"]}
@@ -79,11 +86,11 @@ def _tables(reports: Sequence[Report]) -> tuple[str, str]:
     first = [_blind(name, row, key) for name, key in (("chance", "chance"), ("perfect gender only", "gender_only"))]
     second = [_blind_matching("chance", row, "chance"), _blind_matching("perfect gender only", row, "gender_only")]
     return (
-        _table(
+        table(
             _SF2F,
             [*first, *(_line(*one) for one in ours), *(_paper(p) for p in PUBLISHED if p.experiment in experiments)],
         ),
-        _table(
+        table(
             _VOICE2FACE,
             [
                 *second,
@@ -92,15 +99,6 @@ def _tables(reports: Sequence[Report]) -> tuple[str, str]:
             ],
         ),
     )
-
-
-def _table(head: Line, lines: Iterable[Line]) -> str:
-    return "\n".join("| " + " | ".join(map(_plain, line)) + " |" for line in (head, ("---",) * len(head), *lines))
-
-
-def _plain(text: str) -> str:
-    """Text that can neither leave its cell nor steer a terminal: a report may come from anywhere."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text).replace("|", "\\|")
 
 
 def _notes(reports: Sequence[Report]) -> list[str]:
@@ -116,51 +114,42 @@ def _notes(reports: Sequence[Report]) -> list[str]:
         if "why" in report["real"]:
             told.append(f"no ceiling: {report['real']['why']}")
         probe = report["gender_probe"]
-        told.append(f"gender probe on real faces: {probe['why'] if 'why' in probe else _percent(probe)}")
+        told.append(f"gender probe on real faces: {probe['why'] if 'why' in probe else percent(probe)}")
         if metric := report["checkpoint"].get("chosen_by"):
             judge = report["trained_on"].get("validation_judge")
             by = metric if judge is None else f"{metric} (judge {judge['name']})"
             told.append(f"chosen on split val as the best of its run by {by}")
-        if report["trained_on"]["manifest"] != report["data"]["manifest"]:
-            told.append("trained on another manifest: its people may be among those who were trained on")
-        left = ", ".join(f"{count} with {what}" for what, count in report["data"]["left_out"].items() if count)
-        if left:
-            told.append(f"left out: {left}")
-        notes.append(_plain(f"{_name(report)}: {'; '.join(told)}."))
+        told += cautions(report)
+        notes.append(plain(f"{name_of(report)}: {'; '.join(told)}."))
     return notes
 
 
-def _name(report: Report) -> str:
-    checkpoint = report["checkpoint"]
-    return f"{checkpoint['experiment']}, seed {checkpoint['seed']} ({checkpoint['sha256'][:8]})"
-
-
 def _line(name: str, row: Report) -> Line:
-    recall = [_percent(row["recall"].get(k)) for k in _KS]
-    among_all = _percent(row["recall_among_all"].get("10"))
+    recall = [percent(row["recall"].get(k)) for k in _KS]
+    among_all = percent(row["recall_among_all"].get("10"))
     vfs = [_face_score(row["vfs"].get(order)) for order in ("rgb", "bgr")]
-    return (name, row["name"], _number(row["cosine"], 3), _number(row["l1"], 2), *recall, among_all, *vfs)
+    return (name, row["name"], number(row["cosine"], 3), number(row["l1"], 2), *recall, among_all, *vfs)
 
 
 def _matching(name: str, row: Report) -> Line:
     shares = [row[title] for title in ("matching", "matching_same_gender")]
     closed = row.get("closed_set", {})
     shares += [row.get("gender"), closed.get("top_1"), closed.get("top_5")]
-    return (name, row["name"], *map(_percent, shares), f"{row['collapse']:.2f}", f"{row['frechet']['mean']:.3f}")
+    return (name, row["name"], *map(percent, shares), f"{row['collapse']:.2f}", f"{row['frechet']['mean']:.3f}")
 
 
 def _blind(name: str, row: Report, key: str) -> Line:
     """What needs no voice, or only the gender in it."""
     recall = [row["recall"].get(k, {}).get(key) for k in _KS]
     among_all = row["recall_among_all"].get("10", {}).get(key)
-    return (name, "-", "-", "-", *map(_share, (*recall, among_all)), "-", "-")
+    return (name, "-", "-", "-", *map(share, (*recall, among_all)), "-", "-")
 
 
 def _blind_matching(name: str, row: Report, key: str) -> Line:
     matching = [row[title].get(key) for title in ("matching", "matching_same_gender")]
     closed = [row["closed_set"].get(title, {}).get(key) for title in ("top_1", "top_5")]
     gender = {"chance": 0.5, "gender_only": 1.0}[key]
-    return (name, "-", *map(_share, (*matching, gender, *closed)), "-", "-")
+    return (name, "-", *map(share, (*matching, gender, *closed)), "-", "-")
 
 
 def _paper(published: Published) -> Line:
@@ -179,19 +168,3 @@ def _paper_matching(published: PublishedMatching) -> Line:
 
 def _face_score(score: Report | None) -> str:
     return "-" if score is None else f"{score['mean']:.2f} ± {score['spread_over_splits']:.2f}"
-
-
-def _number(figure: Report, digits: int) -> str:
-    low, high = figure["interval"]
-    return f"{figure['mean']:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
-
-
-def _percent(figure: Report | None) -> str:
-    if figure is None or "mean" not in figure:
-        return "-"
-    low, high = figure["interval"]
-    return f"{100 * figure['mean']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from manifests.errors import DataError, UsageError
-from models import data, judges, memory, pack, state, system
+from models import data, face_features, judges, memory, pack, state, system, traits
 from models.config import Experiment
 from models.judges import Judge
 from models.losses import Perceptual
@@ -62,17 +62,21 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
     judge = judges.load(settings.judge, place.device) if system.needs_judge(settings) else None
     if judge is not None:
         settings = system.fitted(settings, judge.space)
+    features = face_features.load(settings.features, place.device) if system.needs_features(settings) else None
     phases = wanted(system.plan(module, settings), options.until)
     with torch.device("meta"):
         expect_start(out, options.start, module, system.build(module, settings, 1))
     validating = _validation_judge(module, options, judge, place.device)
     side, cache = module.side(settings), out.parent / "packed"
     packed = pack.pack(manifest, "train", module.FRONT_END, side, cache)
+    settings = system.peopled(settings, len(traits.nationalities(packed)))
     with memory.enough(f"before the first iteration on {place.device}", memory.to_prepare(options.kept_bytes), out):
         corpus = data.load(packed, place.device)
         perceptual = Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes) if judge else None
-        facts = facts_of(experiment, settings, options, packed, judge, validating)
-        run = set_up(out, module, settings, facts, options, place, perceptual)
+        facts = facts_of(experiment, settings, options, packed, judge, validating, features)
+        told = traits.of(packed, place.device)
+        run = set_up(out, module, settings, facts, options, place, perceptual, features, told)
+        _begin(run, corpus)
         validation = _validation(manifest, run, validating) if place.leads else None
     with Reporter(out, options.trackers, place.leads) as reporter:
         reporter.go_on_from(run.state.phase, run.state.iteration)
@@ -84,6 +88,16 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
             _save(run, f"{phase.name}.safetensors")
             _save(run, LAST)
     return out / LAST
+
+
+def _begin(run: Run, corpus: data.Corpus) -> None:
+    """What a system does once, with all the data at hand, before the first iteration of a run."""
+    begin = getattr(run.module, "begin", None)
+    if begin is not None and not run.saved:
+        with torch.no_grad():
+            begin(run.state.networks, run.settings, corpus, run.features)
+        for name, average in run.state.average.items():
+            average.load_state_dict(run.state.networks[name].state_dict())
 
 
 def _save(run: Run, name: str) -> None:
@@ -136,7 +150,7 @@ def _run_phase(run: Run, phase: Phase, corpus: data.Corpus, validation: Validati
                     f"{now.skipped} iterations gave losses that are not finite (limit {options.max_skipped}): lower "
                     "the learning rate (--set rate=...); the last checkpoint is from before"
                 )
-        if validation is not None and (_due(now.iteration, options.validate_every) or last):
+        if validation is not None and phase.kind != "faces" and (_due(now.iteration, options.validate_every) or last):
             _validate(run, phase, validation, reporter)
         if _due(now.iteration, options.save_every):
             _save(run, LAST)

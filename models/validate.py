@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from models import data, metrics
 from models.data import Corpus, Draw
 from models.judges import Judge
-from models.system import Batch, Phase, System
+from models.system import Batch, Phase, System, generator
 
 _GRID = 8  # people shown
 _AT_ONCE = 64
@@ -36,7 +36,7 @@ class Validation:
         for network in networks.values():
             network.eval()
         parts = [self._batch(phase, people) for people in np.array_split(np.arange(self.corpus.n_people), self._parts)]
-        made = torch.cat([module.faces(networks, settings, batch) for batch in parts])
+        made = torch.cat([generator(module).faces(networks, settings, batch) for batch in parts])
         real = torch.cat([batch.face for batch in parts])
         for name, network in networks.items():
             network.train(modes[name])

@@ -16,12 +16,15 @@ from manifests.settings import BelowOne, Count, NotNegative, Positive
 from models.decoders import DeconvDecoder
 from models.discriminators import SharedDiscriminator
 from models.encoders import ConvEncoder
+from models.fusers import mean_of_windows
 from models.losses import called_fake, called_real, frozen
+from models.noise import flipped
 from models.system import Batch, Losses, Optimiser, Phase, Step, move
 
 FRONT_END = "voice2face"
 BANDS = 64
 GENERATES = True
+MATCHES = False
 NEEDS = {"encoder": "models pretrain-voice"}  # networks that must come from another run, and the command that makes it
 _SIDE = 64  # pixels
 _FLOOR = 1e-5  # of a band's deviation
@@ -67,8 +70,7 @@ def side(settings: Settings) -> int:
 
 def update(step: Step, batch: Batch) -> Losses:
     """One step of discriminator and classifier, then one of the generator against them as they are now."""
-    drawn = torch.rand(len(batch.face), generator=step.noise, device=batch.face.device)
-    real = torch.where(drawn[:, None, None, None] < 0.5, batch.face.flip(-1), batch.face) * 2 - 1
+    real = 2 * flipped(batch.face, step.noise) - 1
     with step.autocast():
         with torch.no_grad():
             embedding = embed(step.networks, batch)
@@ -100,13 +102,8 @@ def embed(networks: Mapping[str, nn.Module], batch: Batch) -> Tensor:
     if mel.dim() == 3:
         whole: Tensor = F.normalize(networks["encoder"](mel))
         return whole
-    people, windows = mel.shape[:2]
-    each = F.normalize(networks["encoder"](mel.flatten(0, 1))).view(people, windows, -1)
-    if batch.n_windows is not None:
-        counts = torch.arange(windows, device=each.device) < batch.n_windows[:, None]
-        each = each * counts[..., None]
-    mean: Tensor = F.normalize(each.sum(dim=1))
-    return mean
+    each = F.normalize(networks["encoder"](mel.flatten(0, 1))).view(*mel.shape[:2], -1)
+    return F.normalize(mean_of_windows(each, batch.n_windows))
 
 
 def normalised(batch: Batch) -> Tensor:

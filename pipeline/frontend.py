@@ -20,6 +20,8 @@ Real = NDArray[np.floating[Any]]
 SAMPLE_RATE = 16_000  # Hz, of every profile
 WINDOW = 400  # samples, 25 ms
 HOP = 160  # samples, 10 ms
+WAVE = "wave"  # the front end that is none: samples of the voiced speech, as frames of one hop
+FULL_SCALE = 32_768  # of int16 samples
 _BLOCK = 128  # frames per transform: a block's spectra stay in the processor's cache
 
 
@@ -68,6 +70,16 @@ def to_float16(log_mel: Real) -> bytes:
 def from_float16(data: bytes, profile: Profile) -> NDArray[np.float32]:
     """Read what `to_float16` wrote, shape (frames, bands)."""
     return np.frombuffer(data, "<f2").reshape(-1, profile.bands).astype(np.float32)
+
+
+def waveform(samples: Samples) -> Samples:
+    """Int16 samples at 16 kHz as frames (n, HOP) of 10 ms, end to end; what fills no frame is left out."""
+    return samples[: len(samples) // HOP * HOP].reshape(-1, HOP)
+
+
+def width(front_end: str) -> int:
+    """Numbers in a frame: bands of a profile's mel, or samples."""
+    return HOP if front_end == WAVE else PROFILES[front_end].bands
 
 
 @functools.cache

@@ -213,6 +213,7 @@ def crawl(
 @click.option(
     "--manifest", is_flag=True, help="Write a finished manifest (aligned, white, voiced), without the filters."
 )
+@click.option("--raw", is_flag=True, help="With --manifest: faces in any pose, light and mood, on their own ground.")
 @click.option("--val", type=_FRACTION, default=0.1, show_default=True, help="Share of people, with --manifest.")
 @click.option("--test", type=_FRACTION, default=0.1, show_default=True, help="Share of people, with --manifest.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder to write to.")
@@ -224,6 +225,7 @@ def demo(
     seed: int,
     workers: int | None,
     manifest: bool,
+    raw: bool,
     val: float,
     test: float,
     out: Path,
@@ -231,6 +233,8 @@ def demo(
     """Draw a synthetic world: people with photographs, voices, planted defects and the truth about them."""
     from pipeline import engine
 
+    if raw and not manifest:
+        raise UsageError("--raw is of --manifest; a world of web pictures holds all kinds anyway")
     engine.pin_threads()
     processes = workers or engine.cores()
     if manifest:
@@ -238,7 +242,7 @@ def demo(
 
         numbers = {"faces_per_person": photos, "clips_per_person": clips}
         chosen = {name: n for name, n in numbers.items() if n is not None}
-        recipe = Recipe(people, seed, val_fraction=val, test_fraction=test, **chosen)
+        recipe = Recipe(people, seed, val_fraction=val, test_fraction=test, raw=raw, **chosen)
         click.echo(write_manifest(out, recipe, processes))
         return
     from pipeline.world.demo import make_world

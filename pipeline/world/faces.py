@@ -13,6 +13,7 @@ from pipeline.world.canvas import Palette, palette
 from pipeline.world.glasses import wear_glasses
 from pipeline.world.hair import cut, grows, hair_paint, hair_surface, strand_pattern
 from pipeline.world.head import Anatomy, Points, anatomy, head_surface
+from pipeline.world.landmarks import landmarks
 from pipeline.world.raster import (
     POINTS_PER_PIXEL,
     Camera,
@@ -89,6 +90,13 @@ def draw_figure(person: Person, scene: Scene) -> Figure:
         )
     pupils = np.stack(camera.project(_pose(_pupils_mm(sitting.a), head)), axis=-1)
     return Figure(picture, coverage, pupils.astype(np.float64))
+
+
+def landmarks_of(person: Person, scene: Scene) -> NDArray[np.float64]:
+    """The 68 landmarks (68, 2) of one person, pixels of the picture that `draw_figure` makes of the same scene."""
+    sitting = _sit(person, scene)
+    at = sitting.camera.project(_pose(landmarks(sitting.a), sitting.head))
+    return np.stack(at, axis=-1).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)

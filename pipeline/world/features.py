@@ -1,9 +1,14 @@
 """Paint eyes, brows, mouth and nostrils on the points of a head (mm, y down from the eyes)."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.world.canvas import Canvas, Window, cloud, colour
 from pipeline.world.head import Anatomy, Field, bump
+
+Real = NDArray[np.floating[Any]]
 
 _MOUTH_INSIDE = colour(0.035, 0.010, 0.010)
 _TEETH = colour(0.80, 0.76, 0.66)
@@ -13,18 +18,48 @@ _GLINT = colour(1.0, 1.0, 1.0)
 _IRIS_MM, _PUPIL_MM = 6.1, 2.6  # radii
 
 
-def paint_mouth(c: Canvas, a: Anatomy) -> None:
-    """Lips, what an open mouth shows, the seam of a closed one, corners, and the shadow under the lower lip."""
-    w = a.mouth_half_width
-    where = c.window(-w - 8.0, w + 8.0, a.mouth_y - 30.0, a.mouth_y + 45.0)
-    side, y = c.side[where], c.y[where]
-    across = np.clip(side / w, 0.0, 1.0)
+def lip_lines(a: Anatomy, side: Real) -> tuple[Real, Real, Real, Real, Real]:
+    """Heights (y) at a distance from the face's middle: the mouth's line, roof and floor, top and bottom of the red."""
+    across = np.clip(side / a.mouth_half_width, 0.0, 1.0)
     taper = np.sqrt(1.0 - across**2)
     line = a.mouth_y - a.mouth_corner_up * across**2
     roof, floor = line - 0.42 * a.mouth_open * taper, line + 0.58 * a.mouth_open * taper
     bow = 1.0 - 0.22 * bump(side, 0.0, 2.1) + 0.12 * bump(side, 6.5, 2.8)  # Cupid's bow
     top = roof - a.lip_up * bow * (1.0 - across**1.5)
-    bottom = floor + a.lip_down * taper**1.3
+    return line, roof, floor, top, floor + a.lip_down * taper**1.3
+
+
+def lid_lines(a: Anatomy, outward: Real) -> tuple[Real, Real]:
+    """Edges (y, before the eye's slant) of the upper and the lower lid, at a distance outwards from the pupil."""
+    across = np.clip(outward / a.eye_half_width, -1.0, 1.0)
+    # The upper lid is highest a little towards the nose, the lower lid lowest a little outwards.
+    upper = -a.eye_up * np.maximum(1.0 - np.abs(across + 0.10 * (1.0 - across**2)) ** 2.2, 0.0)
+    lower = a.eye_down * np.maximum(1.0 - np.abs(across - 0.12 * (1.0 - across**2)) ** 2.0, 0.0)
+    return upper, lower
+
+
+def brow_ends(a: Anatomy) -> tuple[float, float]:
+    """Distances of a brow's inner and outer end from the face's middle."""
+    return a.brow_inner_x, a.eye_x + a.eye_half_width + 7.0
+
+
+def brow_line(a: Anatomy, along: Real) -> Real:
+    """Heights (y) of the middle of a brow, `along` it from 0 at the inner end to 1 at the outer one."""
+    arch = 2.2 if a.male else 3.8
+    middle: Real = a.brow_y + arch * (0.6 - np.sin(np.pi * np.clip(0.9 * along, 0.0, 1.0)))
+    line: Real = (
+        middle + 3.5 * np.clip(along - 0.6, 0.0, 1.0) + a.brow_inner_drop * np.clip(1.0 - 1.6 * along, 0.0, 1.2)
+    )
+    return line
+
+
+def paint_mouth(c: Canvas, a: Anatomy) -> None:
+    """Lips, what an open mouth shows, the seam of a closed one, corners, and the shadow under the lower lip."""
+    w = a.mouth_half_width
+    where = c.window(-w - 8.0, w + 8.0, a.mouth_y - 30.0, a.mouth_y + 45.0)
+    side, y = c.side[where], c.y[where]
+    line, roof, floor, top, bottom = lip_lines(a, side)
+    taper = np.sqrt(1.0 - np.clip(side / w, 0.0, 1.0) ** 2)
     red = c.inside(np.minimum(y - top, bottom - y)) * (side < w + 1.0)
     c.lay(where, 0.88 * red, c.colours.lips)
     c.tint(where, red * (y < line), (0.80, 0.78, 0.78))
@@ -64,9 +99,7 @@ def paint_eyes(c: Canvas, a: Anatomy) -> None:
         outward = np.float32(sign) * c.x[where] - np.float32(a.eye_x)
         y = c.y[where] + a.eye_slant * outward / a.eye_half_width
         across = np.clip(outward / a.eye_half_width, -1.0, 1.0)
-        # The upper lid is highest a little towards the nose, the lower lid lowest a little outwards.
-        upper = -a.eye_up * np.maximum(1.0 - np.abs(across + 0.10 * (1.0 - across**2)) ** 2.2, 0.0)
-        lower = a.eye_down * np.maximum(1.0 - np.abs(across - 0.12 * (1.0 - across**2)) ** 2.0, 0.0)
+        upper, lower = lid_lines(a, outward)
         opening = c.inside(np.minimum(y - upper, lower - y)) * (np.abs(outward) < a.eye_half_width)
         _paint_ball(c, where, outward, across, opening)
         c.tint(where, opening * np.exp(-np.maximum(y - upper, 0.0) / 2.2), (0.45, 0.42, 0.42))  # the lid's shadow
@@ -86,7 +119,7 @@ def _paint_ball(c: Canvas, where: Window, outward: Field, across: Field, opening
     c.lay(where, opening * c.inside(_PUPIL_MM - radius), _PUPIL)
 
 
-def _paint_lids(c: Canvas, a: Anatomy, where: Window, outward: Field, y: Field, upper: Field, lower: Field) -> None:
+def _paint_lids(c: Canvas, a: Anatomy, where: Window, outward: Field, y: Field, upper: Real, lower: Real) -> None:
     """Upper lashes, the rim of the lower lid, the crease of the upper one, the inner corner."""
     reach = np.abs(outward) - a.eye_half_width
     lash_mm = (1.1 if a.male else 1.7) + 0.25 * c.soft_mm
@@ -101,13 +134,11 @@ def _paint_lids(c: Canvas, a: Anatomy, where: Window, outward: Field, y: Field, 
 
 def paint_brows(c: Canvas, a: Anatomy, rng: np.random.Generator) -> None:
     """Both brows: arched, thinner outwards, made of hairs."""
-    inner, outer = a.brow_inner_x, a.eye_x + a.eye_half_width + 7.0
+    inner, outer = brow_ends(a)
     where = c.window(-outer - 4.0, outer + 4.0, a.brow_y - 16.0, a.brow_y + 18.0)
     side, y = c.side[where], c.y[where]
     along = np.clip((side - inner) / (outer - inner), -0.2, 1.2)
-    arch = 2.2 if a.male else 3.8
-    middle = a.brow_y + arch * (0.6 - np.sin(np.pi * np.clip(0.9 * along, 0.0, 1.0)))
-    middle = middle + 3.5 * np.clip(along - 0.6, 0.0, 1.0) + a.brow_inner_drop * np.clip(1.0 - 1.6 * along, 0.0, 1.2)
+    middle = brow_line(a, along)
     half = 0.5 * a.brow_thick * np.clip(1.15 - 0.75 * along, 0.1, 1.0)
     body = np.clip((half - np.abs(y - middle)) / (1.3 * c.soft_mm) + 0.6, 0.0, 1.0)
     ends = np.clip((along + 0.06) / 0.12, 0.0, 1.0) * np.clip((1.05 - along) / 0.2, 0.0, 1.0)

@@ -16,14 +16,14 @@ from pipeline.frontend import PROFILES, mel, to_float16
 from pipeline.names import row_id, sample_id
 from pipeline.splits import Fractions, by_hash
 from pipeline.stage import Row
-from pipeline.world.portrait import portrait
+from pipeline.world.portrait import portrait, unfiltered
 from pipeline.world.traits import Person, draw_person
 from pipeline.world.voices import speak
 
 LICENCE = "CC0-1.0"
 _PROFILES = {"sf2f": "sf2f", "voice2face": "voice2face"}  # front ends, each with its VAD; the first counts the frames
 _SHARED = tuple(c for c in MANIFEST.columns if c.name not in ("split", "kind", "shard", "row"))
-_PAYLOAD = tuple(c for c in WHITEN.columns if c.name in ("image", "mask"))
+_PAYLOAD = tuple(c for c in WHITEN.columns if c.name in ("landmarks", "transform", "image", "mask"))
 _FACES = Table("faces", (*(c for c in _SHARED if c.name in WHITEN.names), *_PAYLOAD))
 _SPEECH = Table("voices", (*VOICES.columns, *map(mel_column, _PROFILES)))
 
@@ -41,6 +41,7 @@ class Recipe:
     buckets: int = 8  # shards per kind
     val_fraction: float = 0.1  # of the people
     test_fraction: float = 0.1
+    raw: bool = False  # faces as no filter but that for faces leaves them: the same people, splits and voices
 
 
 def write_manifest(out: Path, recipe: Recipe, workers: int = 1) -> Path:
@@ -94,14 +95,17 @@ def _person_facts(person: Person, source: str, content: bytes) -> Row:
 
 
 def _faces(person: Person, recipe: Recipe) -> Iterator[Row]:
+    draw, kind = (unfiltered, "raw") if recipe.raw else (portrait, "face")
     for number in range(recipe.faces_per_person):
-        drawn = portrait(person, number, recipe.side)
+        drawn = draw(person, number, recipe.side)
         image = images.encode_png(drawn.pixels)
-        yield _person_facts(person, f"world:{recipe.seed}/{person.person_id}/face/{number}", image) | {
+        yield _person_facts(person, f"world:{recipe.seed}/{person.person_id}/{kind}/{number}", image) | {
             "width": recipe.side,
             "height": recipe.side,
             "source_width": drawn.source_side,
             "source_height": drawn.source_side,
+            "landmarks": drawn.landmarks.ravel().tolist(),
+            "transform": drawn.transform.ravel().tolist(),
             "image": image,
             "mask": images.encode_png(drawn.mask),
         }

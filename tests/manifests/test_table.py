@@ -128,6 +128,7 @@ def test_absent_broken_and_foreign_files_are_told_apart(tmp_path: Path) -> None:
         table.provenance(tmp_path / "part-0000.parquet")
     with pytest.raises(DataError, match="no column b; it has a"):
         table.read_rows(tmp_path / "part-0000.parquet", ["b"])
+    assert table.columns_of(tmp_path / "part-0000.parquet") == ("a",)
 
 
 @given(st.text(), st.integers(1, 2000))

@@ -1,5 +1,6 @@
 """A manifest of random faces and mels, written in milliseconds, and systems small enough to train on it in seconds."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import soundfile
 import torch
 
-from manifests.schema import MANIFEST, Column, Table, mel_column
+from manifests.schema import MANIFEST, WHITEN, Column, Table, mel_column
 from manifests.table import write_table
-from models import face_net, sf2f, speaker, voice2face
+from models import dimnet, dimnet_frozen, face_net, i2g, sf2f, speaker, svhf, voice2face, wav2pix
 from models.config import Experiment
 from models.setup import Options
 from pipeline.frontend import PROFILES
@@ -20,6 +22,9 @@ from tests.factories import digest, picture
 Row = dict[str, Any]
 _ROW_ID = Column("row_id", pa.string(), "as in the manifest")
 _PROFILES = ("sf2f", "voice2face")
+_AUDIO = Column("audio", pa.binary(), "FLAC", nullable=True)
+_LANDMARKS = tuple(replace(c, nullable=True) for c in WHITEN.columns if c.name in ("landmarks", "transform"))
+TRANSFORM = [0.25, 0.05, 3.0, -0.05, 0.25, 9.0]
 FACES = Table("faces", (_ROW_ID, Column("image", pa.binary(), "PNG or JPEG", nullable=True)))
 
 SF2F = sf2f.Settings(
@@ -51,6 +56,69 @@ VOICE2FACE = replace(
 SPEAKER = replace(
     speaker.Settings(), encoder_channels=(8, 8, 8, 8), embedding=8, batch=4, iterations=2, frames=(30, 50)
 )
+DIMNET = dimnet.Settings(
+    covariates=("identity", "gender", "nationality"),
+    voice_channels=(8, 8, 8, 8),
+    face_channels=(8, 8, 8, 8),
+    embedding=8,
+    side=32,
+    batch=4,
+    iterations=(2, 1, 1),
+    frames=(30, 50),
+)
+DIMNET_FROZEN = dimnet_frozen.Settings(
+    covariates=("identity", "gender"),
+    encoder_channels=(8, 8, 8, 8),
+    face_channels=(8, 8, 8, 8),
+    voice_features=6,
+    face_features=10,
+    width=8,
+    embedding=8,
+    side=32,
+    batch=4,
+    encoder_batch=4,
+    voice_iterations=1,
+    face_iterations=1,
+    iterations=2,
+    frames=(30, 50),
+)
+SVHF = svhf.Settings(
+    channels=(4, 8),
+    hidden=8,
+    embedding=8,
+    head=(8, 8),
+    side=32,
+    batch=4,
+    voice_iterations=1,
+    face_iterations=1,
+    iterations=2,
+    width=100,
+)
+I2G = i2g.Settings(
+    candidates=3,
+    speech_channels=(4,) * 8,
+    speech_kernel=31,
+    bottleneck=16,
+    face_channels=(4, 4),
+    embedding=8,
+    noise=8,
+    generator_channels=(4, 4, 4),
+    frames=(40, 40),
+    matching_batch=4,
+    matching_iterations=2,
+    batch=2,
+    iterations=2,
+)
+WAV2PIX = wav2pix.Settings(
+    encoder_channels=(4,) * 6,
+    hidden=(8, 8),
+    embedding=8,
+    generator_channels=(8, 4),
+    discriminator_channels=(4, 8),
+    classifier=8,
+    batch=4,
+    iterations=4,
+)
 CPU = Options(torch.device("cpu"), save_every=1, report_every=1, validate_every=2, autocast=False, compile=False)
 
 
@@ -72,6 +140,8 @@ class Sketch:
     side: int = 80
     seed: int = 0
     profiles: tuple[str, ...] = _PROFILES
+    audio: bool = False  # whether shards hold the sound too
+    landmarks: bool = False  # whether shards hold those of the original, and the alignment
     payload: Mapping[tuple[str, int], Row] = field(default_factory=dict)  # changes of shard rows, by kind and place
 
 
@@ -86,7 +156,8 @@ def write_manifest(folder: Path, sketch: Sketch = Sketch(), keep: Any = lambda r
             for place in range(count):
                 row_id = digest(kind, number, place)[:32]
                 row = {c.name: "x" if c.type == pa.string() else 1 for c in MANIFEST.columns} | {
-                    "identity_id": f"id{number:05d}", "gender": "mf"[number % 2], "split": split, "kind": kind,
+                    "identity_id": f"id{number:05d}", "gender": "mf"[number % 2],
+                    "nationality": ("Avenia", "Torvia")[number // 2 % 2], "split": split, "kind": kind,
                     "row_id": row_id, "shard": f"{kind}/part-0000.parquet", "row": len(held[kind]),
                     "duration_s": 1.0,
                 }  # fmt: skip
@@ -96,10 +167,23 @@ def write_manifest(folder: Path, sketch: Sketch = Sketch(), keep: Any = lambda r
                     if kind == "face"
                     else {mel_column(p).name: _mel(rng, number, sketch.clips[place], p) for p in sketch.profiles}
                 )
+                if kind == "face" and sketch.landmarks:
+                    points = np.random.default_rng([sketch.seed, number, place]).uniform(0, 200, 136)
+                    content |= {"landmarks": points.tolist(), "transform": TRANSFORM}
+                if kind == "speech" and sketch.audio:
+                    content["audio"] = _sound(rng, number, sketch.clips[place])
                 held[kind].append({"row_id": row_id, **content} | sketch.payload.get((kind, len(held[kind])), {}))
-    voices = Table("voices", (_ROW_ID, *(replace(mel_column(p), nullable=True) for p in sketch.profiles)))
-    heard = {"settings": {"profiles": list(sketch.profiles), "vads": list(sketch.profiles)}}
-    for kind, table in (("face", FACES), ("speech", voices)):
+    heard = {"settings": {"profiles": list(sketch.profiles), "vads": list(sketch.profiles), "keep_audio": sketch.audio}}
+    voices = Table(
+        "voices",
+        (
+            _ROW_ID,
+            *([_AUDIO] if sketch.audio else []),
+            *(replace(mel_column(p), nullable=True) for p in sketch.profiles),
+        ),
+    )
+    faces = replace(FACES, columns=(*FACES.columns, *_LANDMARKS)) if sketch.landmarks else FACES
+    for kind, table in (("face", faces), ("speech", voices)):
         write_table(folder / kind / "part-0000.parquet", table, held[kind], heard)
     path = folder / "hq_voxceleb.parquet"
     write_table(path, MANIFEST, [row for row in named if keep(row)], {})
@@ -110,6 +194,15 @@ def _mel(rng: np.random.Generator, number: int, frames: int, profile: str) -> by
     """Noise around 11, as log-mels are, and a little of the person."""
     bands = PROFILES[profile].bands
     return (11 + number / 10 + 3 * rng.standard_normal((frames, bands))).astype("<f2").tobytes()
+
+
+def _sound(rng: np.random.Generator, number: int, frames: int) -> bytes:
+    """Noise and a tone of the person's own, as FLAC."""
+    samples = np.arange(160 * frames)
+    wave = 0.05 * rng.standard_normal(len(samples)) + 0.2 * np.sin(2 * np.pi * (200 + 100 * number) * samples / 16_000)
+    out = io.BytesIO()
+    soundfile.write(out, wave, 16_000, format="FLAC", subtype="PCM_16")
+    return out.getvalue()
 
 
 def write_judge(path: Path, seed: int = 7) -> Path:

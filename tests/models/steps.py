@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from models.system import Batch, Phase, Step, System
+from models import optimisers as made
+from models.system import Batch, Phase, Step, System, move
 
 PEOPLE = 5
 
@@ -29,7 +31,7 @@ def step_of(
         for one in chosen.networks:
             networks[one].train(not chosen.frozen_norms)
         moving = [weight for one in chosen.networks for weight in networks[one].parameters()]
-        optimisers[name] = torch.optim.Adam(moving, chosen.rate, chosen.betas, fused=True)
+        optimisers[name] = made.new(chosen, moving)
     noise = torch.Generator().manual_seed(11)
     return Step(settings, phase, networks, networks, optimisers, perceptual, noise, nullcontext)
 
@@ -52,3 +54,17 @@ def weights_of(network: nn.Module) -> list[Tensor]:
 
 def moved(network: nn.Module, before: list[Tensor]) -> bool:
     return any(not torch.equal(a, b) for a, b in zip(network.parameters(), before, strict=True))
+
+
+def moves(monkeypatch: pytest.MonkeyPatch, module: Any) -> list[tuple[str, set[str]]]:
+    """From now on filled with each optimiser that the system's update steps, and the networks that this moves."""
+    seen: list[tuple[str, set[str]]] = []
+
+    def spy(step: Step, name: str, loss: Tensor, go: Tensor | None = None) -> Tensor:
+        before = {n: weights_of(network) for n, network in step.networks.items()}
+        done = move(step, name, loss, go)
+        seen.append((name, {n for n, network in step.networks.items() if moved(network, before[n])}))
+        return done
+
+    monkeypatch.setattr(module, "move", spy)
+    return seen

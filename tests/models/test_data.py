@@ -13,11 +13,14 @@ from models import data
 from models.data import Corpus, Draw
 from models.pack import pack
 from models.system import Batch, Phase
+from pipeline.frontend import WAVE
+from tests.models.drawn import Sketch, write_manifest
 
 CPU = torch.device("cpu")
 PAIRED = Phase("one", "paired", 10, 4, (30, 50), {})
 UNPAIRED = replace(PAIRED, kind="unpaired")
 WINDOWS = Phase("two", "windows", 10, 4, (40, 40), {}, windows=3, stride=20)
+FACES = Phase("three", "faces", 10, 4, (0, 0), {})
 PHASES = {"paired": PAIRED, "unpaired": UNPAIRED, "windows": WINDOWS}
 
 
@@ -28,7 +31,13 @@ def corpus(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 def same(one: Draw | Batch, other: Draw | Batch) -> bool:
     pairs = [(getattr(one, f.name), getattr(other, f.name)) for f in fields(one)]
-    return all(np.array_equal(np.asarray(a), np.asarray(b)) if a is not None else b is None for a, b in pairs)
+    return all(
+        # Landmarks that are not known are NaN.
+        np.array_equal(np.asarray(a), np.asarray(b), equal_nan=np.asarray(a).dtype.kind == "f")
+        if a is not None
+        else b is None
+        for a, b in pairs
+    )
 
 
 @settings(max_examples=20, deadline=None)
@@ -129,12 +138,62 @@ def test_gather_equals_one_item_after_the_other(corpus: Corpus) -> None:
     assert short > 10
 
 
+def test_a_batch_of_faces_has_no_voices(corpus: Corpus) -> None:
+    faces = set()
+    for iteration in range(30):
+        d = data.draw(corpus, FACES, 2, 0, iteration)
+        assert same(d, data.draw(corpus, FACES, 2, 0, iteration))
+        batch = data.gather(corpus, d, CPU)
+        assert batch.mel.shape == (4, 0, 0) and batch.mel_mean.shape == batch.mel_std.shape == (4, 0)
+        assert torch.equal(batch.identity, batch.face_identity) and batch.n_windows is None
+        np.testing.assert_array_equal(batch.face.numpy(), np.float32(corpus.faces[d.face]) / np.float32(255))
+        owner = corpus.packed.arrays["face_person"][d.face]
+        assert batch.identity.tolist() == owner.tolist()
+        part = data.gather(corpus, d.part(1, 2), CPU)
+        assert torch.equal(part.face, batch.face[1::2]) and len(part.mel) == 2
+        faces |= set(d.face.tolist())
+    assert faces == set(range(12))
+
+
+@pytest.fixture(scope="module")
+def waves(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("waves")
+    path = write_manifest(folder, Sketch(audio=True, landmarks=True))
+    return data.load(pack(path, "train", WAVE, 64, folder / "packed"), CPU)
+
+
+@pytest.mark.parametrize("phase", [PAIRED, WINDOWS], ids=["crops", "windows"])
+def test_a_wave_is_the_recordings_samples_repeated_where_it_is_short(waves: Corpus, phase: Phase) -> None:
+    a, short = waves.packed.arrays, 0
+    for iteration in range(12):
+        d = data.draw(waves, phase, 2, 0, iteration)
+        batch = data.gather(waves, d, CPU)
+        assert batch.mel.shape == (*d.clip.shape, 160, d.frames) and batch.wave.shape == (*d.clip.shape, 160 * d.frames)
+        for at in np.ndindex(*d.clip.shape):
+            begin, frames = a["clip_start"][d.clip[at]], a["clip_frames"][d.clip[at]]
+            samples = np.array(a["mels"][begin : begin + frames]).ravel() / 32768
+            samples = np.tile(samples, 2 + d.frames // frames)
+            short += int(frames < d.frames)
+            first = 160 * d.start[at]
+            np.testing.assert_array_equal(batch.wave[at], np.float32(samples[first : first + 160 * d.frames]))
+    assert short > 3 or phase is WINDOWS
+
+
+def test_landmarks_come_with_their_face(waves: Corpus) -> None:
+    for phase in (PAIRED, UNPAIRED, FACES):
+        d = data.draw(waves, phase, 1, 0, 0)
+        landmarks = data.gather(waves, d, CPU).landmarks
+        assert landmarks is not None and landmarks.dtype == torch.float32
+        np.testing.assert_array_equal(landmarks, waves.packed.arrays["landmarks"][d.face])
+        assert torch.isfinite(landmarks).all()
+
+
 def one_person(frames: list[int]) -> Corpus:
     """A corpus that is only asked for the lengths of one person's recordings."""
     ints = np.array
     nothing = torch.empty(0)
     owned = (ints([0]), ints([len(frames)]))
-    return Corpus(None, nothing, nothing, nothing, nothing, ints([0]), ints(frames), owned, owned)  # type: ignore[arg-type]
+    return Corpus(None, *[nothing] * 5, ints([0]), ints(frames), owned, owned)  # type: ignore[arg-type]
 
 
 @settings(max_examples=100, deadline=None)

@@ -105,7 +105,7 @@ def test_real_networks_and_everything_that_the_docstring_promises(
 def test_the_ceiling_is_a_photograph_against_the_mean_of_the_others(people: Path, cache: Path) -> None:
     judge = scored.judge()
     report, _ = evaluate.evaluate(scored.clairvoyant(), people, judge, SMALL, cache)
-    corpus = evaluate._corpus(scored.clairvoyant(), people, "test", cache, scored.CPU)
+    corpus = evaluate.corpus_of(scored.clairvoyant(), people, "test", cache, scored.CPU)
     embedded = judge.embed(corpus.faces.float() / 255)
     expected = (embedded[0::2] * embedded[1::2]).sum(1).mean().item()  # two faces each
     assert report["real"]["cosine"]["mean"] == pytest.approx(expected, abs=1e-5)
@@ -124,7 +124,7 @@ def test_the_authors_protocol(people: Path, cache: Path) -> None:
     assert report["protocol"]["gallery"] == [9]
     by_way = {row["way"]: row for row in report["rows"]}
     assert set(by_way) == {"crop", "mean face", "mean voice", "fused"} and all(r["runs"] == 1 for r in by_way.values())
-    corpus = evaluate._corpus(model, people, "test", cache, scored.CPU)
+    corpus = evaluate.corpus_of(model, people, "test", cache, scored.CPU)
     embedded = judge.embed(corpus.faces.float() / 255)
     references = (embedded[0::2] + embedded[1::2]) / 2  # not of unit length again
     (how,) = (how for how in evaluate.listening.authors(model) if how.way == "fused")
@@ -172,7 +172,7 @@ def test_the_spread_is_that_of_the_means_of_runs() -> None:
 
 def test_the_trials_of_matching_are_at_least_20_000() -> None:
     wanted = unit(30)
-    row = scores.row(Asked(wanted, wanted, ["m", "f"] * 15, [torch.arange(30)], 0), [unit(30, seed=1)])
+    row = scores.row(Asked(wanted, wanted, ["m", "f"] * 15, [None] * 30, [torch.arange(30)], 0), [unit(30, seed=1)])
     assert 20_000 <= row["matching"]["trials"] < 20_100 and row["matching"]["binomial"] == pytest.approx(
         0.007, abs=1e-3
     )

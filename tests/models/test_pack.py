@@ -1,5 +1,6 @@
 """What packing keeps, what it refuses, and that a killed or a second packing does no harm."""
 
+import io
 import json
 import os
 import shutil
@@ -11,13 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
+import pipeline
 from manifests import table
 from manifests.errors import DataError, HqvoxError, Missing
 from manifests.schema import MANIFEST, mel_column
 from models.pack import pack
-from pipeline.frontend import PROFILES
+from pipeline import speech
+from pipeline.frontend import PROFILES, WAVE
 from tests.factories import picture
 from tests.models.drawn import Sketch, write_manifest
 
@@ -53,6 +57,93 @@ def test_every_row_of_the_split_is_there_in_order_with_its_own_payload(manifest:
     (tmp_path / "face.png").write_bytes(shown[faces[0]["row_id"]]["image"])
     small = Image.open(tmp_path / "face.png").convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(a["faces"][0], np.asarray(small).transpose(2, 0, 1))
+
+
+def test_a_waveform_is_packed_sample_for_sample_as_frames_of_10_ms(tmp_path: Path) -> None:
+    path = write_manifest(tmp_path / "data", Sketch(audio=True))
+    packed = pack(path, "train", WAVE, 64, tmp_path / "packed")
+    a = packed.arrays
+    assert a["mels"].dtype == np.int16 and a["mels"].shape[1] == 160 and packed.vad == "sf2f"
+    assert a["clip_mean"].shape == a["clip_std"].shape == (18, 0)
+    rows = sorted(
+        (row for row in table.read_rows(path) if row["split"] == "train" and row["kind"] == "speech"),
+        key=lambda row: (row["identity_id"], row["row_id"]),
+    )
+    held = dict(table.read_payload(path.parent / rows[0]["shard"], ["audio"], [row["row_id"] for row in rows]))
+    for place, row in enumerate(rows):
+        samples, rate = soundfile.read(io.BytesIO(held[row["row_id"]]["audio"]), dtype="int16")
+        start, frames = a["clip_start"][place], a["clip_frames"][place]
+        assert rate == 16_000 and frames in (90, 20, 130)
+        np.testing.assert_array_equal(a["mels"][start : start + frames].ravel(), samples[: 160 * frames])
+
+
+def test_samples_that_fill_no_frame_are_left_out(tmp_path: Path) -> None:
+    sound = speech.encode_flac(np.arange(160 * 30 + 159, dtype=np.int16))
+    path = write_manifest(tmp_path / "data", Sketch(audio=True, clips=(50,), payload={("speech", 0): {"audio": sound}}))
+    packed = pack(path, "train", WAVE, 64, tmp_path / "packed")
+    (place,) = np.flatnonzero(packed.arrays["clip_frames"] == 30)
+    start = packed.arrays["clip_start"][place]
+    np.testing.assert_array_equal(packed.arrays["mels"][start : start + 30].ravel(), np.arange(160 * 30))
+
+
+NO_WAVES = {
+    "made without": (Sketch(), Missing, "voices.keep_audio.*pipeline run voices manifest"),
+    "null": (Sketch(audio=True, payload={("speech", 3): {"audio": None}}), DataError, "no audio"),
+    "no sound": (Sketch(audio=True, payload={("speech", 3): {"audio": b"fLaC"}}), DataError, "audio cannot be decoded"),
+    "too short": (Sketch(audio=True, clips=(1, 1)), DataError, "min_voiced_s"),
+}
+
+
+@pytest.mark.parametrize("case", NO_WAVES)
+def test_what_is_no_waveform_says_so(tmp_path: Path, case: str) -> None:
+    sketch, error, told = NO_WAVES[case]
+    with pytest.raises(error, match=told):
+        pack(write_manifest(tmp_path / "data", sketch), "train", WAVE, 64, tmp_path / "packed")
+
+
+def test_without_soundfile_the_message_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_manifest(tmp_path / "data", Sketch(audio=True))
+    monkeypatch.delitem(sys.modules, "pipeline.speech")
+    monkeypatch.delattr(pipeline, "speech")
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(Missing, match="pip install soundfile"):
+        pack(path, "train", WAVE, 64, tmp_path / "packed")
+
+
+def test_landmarks_are_where_the_packed_picture_shows_them(tmp_path: Path) -> None:
+    """Through the alignment, pixel centres on pixel centres, to half the size."""
+    path = write_manifest(tmp_path / "data", Sketch(landmarks=True, payload={("face", 1): {"landmarks": None}}))
+    packed = pack(path, "train", "sf2f", 40, tmp_path / "packed")  # of pictures of 80 pixels
+    rows = sorted(
+        (row for row in table.read_rows(path) if row["split"] == "train" and row["kind"] == "face"),
+        key=lambda row: (row["identity_id"], row["row_id"]),
+    )
+    held = dict(table.read_payload(path.parent / rows[0]["shard"], ["landmarks"], [row["row_id"] for row in rows]))
+    unknown = 0
+    for place, row in enumerate(rows):
+        found = packed.arrays["landmarks"][place]
+        assert found.shape == (68, 2)
+        if held[row["row_id"]]["landmarks"] is None:
+            unknown += 1
+            assert np.isnan(found).all()
+            continue
+        x, y = np.reshape(held[row["row_id"]]["landmarks"], (68, 2)).T
+        aligned = np.stack([0.25 * x + 0.05 * y + 3.0, -0.05 * x + 0.25 * y + 9.0], axis=1)
+        np.testing.assert_allclose(found, (aligned + 0.5) / 2 - 0.5, rtol=1e-5)
+    assert unknown == 1
+
+
+def test_landmarks_that_no_shard_holds_are_unknown(manifest: Path, tmp_path: Path) -> None:
+    for side in (64, 0):
+        packed = pack(manifest, "train", "sf2f", side, tmp_path)
+        faces = packed.arrays["faces"]
+        assert packed.arrays["landmarks"].shape == (len(faces), 68, 2) and np.isnan(packed.arrays["landmarks"]).all()
+
+
+def test_landmarks_of_another_number_are_a_data_error(tmp_path: Path) -> None:
+    path = write_manifest(tmp_path / "data", Sketch(landmarks=True, payload={("face", 1): {"landmarks": [1.0] * 10}}))
+    with pytest.raises(DataError, match="10 numbers in landmarks and 6 in transform"):
+        pack(path, "train", "sf2f", 64, tmp_path / "packed")
 
 
 def test_packed_once_and_anew_when_mels_were_made_again(tmp_path: Path) -> None:
@@ -180,7 +271,7 @@ def test_another_table_is_refused(tmp_path: Path) -> None:
         pack(path.parent / "face/part-0000.parquet", "train", "sf2f", 64, tmp_path / "packed")
 
 
-@pytest.mark.parametrize("name", ["facts.json", "faces.npy", "mels.f16"])
+@pytest.mark.parametrize("name", ["facts.json", "faces.npy", "frames.bin"])
 def test_a_damaged_packing_says_so(manifest: Path, tmp_path: Path, name: str) -> None:
     pack(manifest, "train", "sf2f", 64, tmp_path)
     (file,) = tmp_path.glob(f"*/{name}")
@@ -192,13 +283,13 @@ def test_a_damaged_packing_says_so(manifest: Path, tmp_path: Path, name: str) ->
 SLOWLY = """
 import sys, time
 from pathlib import Path
-from models import pack
-real = pack._write_mels
+from models import pack, pack_voices
+real = pack_voices.write
 def slow(*given):
     print("packing", flush=True)
     time.sleep(float(sys.argv[3]))
     real(*given)
-pack._write_mels = slow
+pack_voices.write = slow
 print(pack.pack(Path(sys.argv[1]), "train", "sf2f", 64, Path(sys.argv[2])).people)
 """
 

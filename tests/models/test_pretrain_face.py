@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manifests.errors import DataError, Missing, UsageError
-from models import face_net, pretrain_face
+from models import face_net, pretrain_face, state
 from models.augment import seen
 from models.config import assigned
 from models.judges import Judge
@@ -109,6 +109,18 @@ def test_a_file_of_other_settings_or_another_half_is_left_alone(manifest: Path, 
             train(out, manifest, half, other, CPU)  # type: ignore[arg-type]
         assert caught.value.exit_code == 2
     assert out.read_bytes() == before
+
+
+def test_a_file_of_before_there_was_a_choice_of_layout_is_finished(manifest: Path, tmp_path: Path) -> None:
+    out = train(tmp_path / "own.safetensors", manifest, "a", TINY, CPU)
+    tensors, facts = state.read(out)
+    del facts["settings"]["layout"], facts["format"]
+    state.write(out, tensors, facts)
+    said: list[str] = []
+    train(out, manifest, "a", TINY, CPU, say=said.append)
+    assert said == [f"{out} is finished"]
+    with pytest.raises(UsageError, match="is of another settings"):
+        train(out, manifest, "a", replace(TINY, layout="vgg"), CPU)
 
 
 def test_an_unfinished_training_of_other_settings_is_not_gone_on_with(manifest: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import proof
+from benchmarks import matchers, proof
 from manifests.table import read_rows
 from pipeline.world.manifest import Recipe, write_manifest
 
@@ -34,3 +34,12 @@ def test_small_sf2f_hears_more_than_the_gender_and_nothing_where_voices_are_stra
         assert found["SF2F"][way]["same_gender"]["interval"][0] > 0.20
         low, high = found[proof.SHUFFLED][way]["all"]["interval"]
         assert low < 0.10 < high
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("name", matchers.MATCHERS)
+def test_small_matchers_tell_unseen_people_apart_and_strangers_pairs_teach_nothing(tmp_path, name):
+    """Chance is 50 %. What strangers' pairs happen to share in training may move it a little either way."""
+    found = matchers.prove(tmp_path, people=1000, names=(name,))["matchers"][name]
+    assert found["true"]["V-F 2-way U"]["interval"][0] > 0.55
+    assert abs(found["shuffled"]["V-F 2-way U"]["mean"] - 0.5) < 0.1

@@ -37,6 +37,21 @@ def test_means_leave_out_what_is_not_finite_and_count_it(tmp_path: Path) -> None
     assert second["losses"] == {"a": 7.0, "b": 1.0}
 
 
+def test_seconds_of_a_run_are_those_of_its_iterations(tmp_path: Path) -> None:
+    """What a killed sitting did and another does again counts once; a log of before there were seconds has none."""
+    told = [{"phase": "p", "phase_number": 0, "iteration": i, "losses": {}, "seconds": 1.5} for i in (1, 2, 3)]
+    told.append({"phase": "p", "phase_number": 0, "iteration": 3, "validation": {}})
+    (tmp_path / LOG).write_text("".join(json.dumps(line) + "\n" for line in told))
+    assert report.training_seconds(tmp_path) == 4.5
+    with Reporter(tmp_path, (), leads=True) as reporter:
+        reporter.go_on_from(0, 1)
+        reporter.add(losses(1.0), 4)
+        reporter.report(PHASE, 0, 2)
+    assert 1.5 <= report.training_seconds(tmp_path) < 3
+    with pytest.raises(Missing, match="models train"):
+        report.training_seconds(tmp_path / "none")
+
+
 def test_all_iterations_not_finite_is_no_division_by_zero(tmp_path: Path) -> None:
     with Reporter(tmp_path, (), leads=True) as reporter:
         reporter.add(losses(float("nan")), 4)

@@ -21,7 +21,7 @@ Report = dict[str, Any]
 def report(experiment: str = "sf2f-64", judge: str = "dlib", seed: int = 0) -> Report:
     """A report of real scores of noise."""
     wanted = unit(30, seed=1)
-    asked = Asked(wanted, wanted, ["m", "f"] * 15, [torch.arange(15), torch.arange(15, 30)], 0)
+    asked = Asked(wanted, wanted, ["m", "f"] * 15, [None] * 30, [torch.arange(15), torch.arange(15, 30)], 0)
     share = scores.figure([torch.ones(30)])
     row = {"name": "5 s", "way": "crop", "seconds": [5.0, 5.0]} | scores.row(asked, [unit(30, seed=seed + 2)])
     vfs = {"faces": 30, "splits": 5} | {key: {"mean": 1.5, "spread_over_splits": 0.25} for key in ("rgb", "bgr")}

@@ -1,5 +1,6 @@
 """The loop: resumed runs end in the same bytes, frozen means frozen, and everything that can go wrong says so."""
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -17,13 +18,13 @@ from filelock import FileLock
 
 from manifests import weights
 from manifests.errors import DataError, Missing, UsageError
-from models import judges, sf2f, state, train, voice2face
+from models import judges, sf2f, state, system, train, vggface, voice2face
 from models.experiments import find
 from models.setup import Options
 from models.state import LAST
 from models.system import Batch, Losses, Step
 from models.validate import Validation
-from tests.models import drawn
+from tests.models import drawn, featured
 from tests.models.drawn import CPU, Sketch, experiment, write_manifest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -44,7 +45,7 @@ def contents(out: Path) -> dict[str, Any]:
         if path.is_file() and path.name not in (".lock", "log.jsonl")
     }
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return held | {"log": [{k: v for k, v in line.items() if k != "samples_per_s"} for line in lines]}
+    return held | {"log": [{k: v for k, v in line.items() if k not in ("samples_per_s", "seconds")} for line in lines]}
 
 
 def check_same(out: Path, other: Path) -> None:
@@ -573,3 +574,89 @@ def test_a_run_does_not_go_on_with_moments_that_are_not_its_own(
     state.write(tmp_path / LAST, tensors | changed, facts)
     with pytest.raises(DataError, match=r"not those of its weights|not finite"):
         run(tmp_path, manifest, tiny)
+
+
+FEATURED = replace(
+    drawn.SF2F, encoder="cnn", decoder="deconv", identity_discriminator="none", image_discriminator="none",
+    perceptual=0.0, iterations=2, settling=0, fuser_iterations=0,
+)  # fmt: skip
+
+
+@pytest.fixture
+def featured_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Trains with the features of a file, and returns the steps that the system was handed."""
+    seen: list[Step] = []
+    real = sf2f.update
+
+    def update(step: Step, batch: Batch) -> Losses:
+        seen.append(step)
+        return real(step, batch)
+
+    def train_it(manifest: Path, file: Path | None) -> list[Step]:
+        monkeypatch.setattr(system, "needs_features", lambda settings: file is not None)
+        monkeypatch.setattr(sf2f.Settings, "features", str(file), raising=False)
+        seen.clear()
+        run(tmp_path / "run", manifest, FEATURED)
+        return list(seen)
+
+    monkeypatch.setattr(sf2f, "update", update)
+    return train_it
+
+
+def test_features_are_loaded_once_handed_on_and_remembered(
+    manifest: Path, tmp_path: Path, featured_run: Callable[..., list[Any]]
+) -> None:
+    file = featured.write(tmp_path / "vgg.safetensors")
+    steps = featured_run(manifest, file)
+    assert (
+        len({id(step.features) for step in steps}) == 1 and steps[0].features.features(torch.rand(2, 3, 64, 64)).shape
+    )
+    told = {"name": "own-vgg-a", "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    assert state.read(tmp_path / "run" / LAST)[1]["features"] == told
+    assert json.loads((tmp_path / "run/run.json").read_text())["features"] == told
+    vggface.write(tmp_path / "other.safetensors", featured.network(4), {"half": "a"})
+    for other in (tmp_path / "other.safetensors", None):
+        with pytest.raises(UsageError, match=r"features differ.*face networks"):
+            featured_run(manifest, other)
+
+
+def test_a_run_from_before_there_were_features_is_gone_on_with(
+    manifest: Path, tmp_path: Path, featured_run: Callable[..., list[Any]]
+) -> None:
+    assert featured_run(manifest, None)[0].features is None
+    tensors, facts = state.read(tmp_path / "run" / LAST)
+    assert facts.pop("features") is None
+    state.write(tmp_path / "run" / LAST, tensors, facts)
+    state.load_model(tmp_path / "run", torch.device("cpu"))
+    assert featured_run(manifest, None) == []  # done already
+
+
+def test_a_step_knows_the_traits_of_those_it_is_shown(manifest: Path, featured_run: Callable[..., list[Any]]) -> None:
+    (step, *_) = featured_run(manifest, None)
+    assert step.traits["gender"].tolist() == [1, 0, 1, 0, 1, 0]
+    assert step.traits["nationality"].tolist() == [0, 0, 1, 1, 0, 0]
+
+
+def test_a_system_begins_once_and_its_averages_with_it(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    def begin(networks: Any, settings: Any, corpus: Any, features: Any) -> None:
+        begun.append((settings, len(corpus.faces), features, torch.is_grad_enabled()))
+        for weight in networks["encoder"].parameters():
+            weight.zero_()
+
+    monkeypatch.setattr(sf2f, "begin", begin, raising=False)
+    options = replace(QUIET, average=0.5)
+    with monkeypatch.context() as patch:
+        interrupted(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "run", manifest, replace(FEATURED, iterations=1, rate=0.0), options)
+    run(tmp_path / "run", manifest, replace(FEATURED, iterations=1, rate=0.0), options)
+    assert begun == [(replace(FEATURED, iterations=1, rate=0.0), 12, None, False)] * 2  # nothing was saved in between
+    run(tmp_path / "run", manifest, replace(FEATURED, iterations=1, rate=0.0), options)
+    assert len(begun) == 2
+    tensors, _ = state.read(tmp_path / "run" / LAST)
+    trained = dict(sf2f.build(FEATURED, 6)["encoder"].named_parameters())
+    assert all(not tensors[f"{kind}/encoder/{name}"].any() for kind in ("network", "average") for name in trained)

@@ -11,7 +11,7 @@ from torch import Tensor
 from models import voice2face
 from models.system import Batch, Step
 from tests.models import drawn
-from tests.models.steps import batch, built, moved, step_of, weights_of
+from tests.models.steps import batch, built, moved, moves, step_of, weights_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FACES = torch.randint(256, (9, 3, 64, 64), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
@@ -65,18 +65,9 @@ def test_losses_and_weights_are_those_of_the_released_order() -> None:
 
 
 def test_the_discriminator_moves_first_and_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    step, order, real_move = prepared(), [], voice2face.move
-
-    def spy(given: Step, name: str, loss: Tensor, go: Tensor | None = None) -> Tensor:
-        before = {n: weights_of(network) for n, network in given.networks.items()}
-        done = real_move(given, name, loss, go)
-        assert [n for n, network in given.networks.items() if moved(network, before[n])] == [name]
-        order.append(name)
-        return done
-
-    monkeypatch.setattr(voice2face, "move", spy)
-    voice2face.update(step, batch(voice2face.BANDS, FACES))
-    assert order == ["discriminator", "generator"]
+    seen = moves(monkeypatch, voice2face)
+    voice2face.update(prepared(), batch(voice2face.BANDS, FACES))
+    assert seen == [(name, {name}) for name in ("discriminator", "generator")]
 
 
 def test_the_encoder_keeps_weights_and_statistics() -> None:

@@ -9,7 +9,7 @@ import python_speech_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.frontend import PROFILES, from_float16, mel, to_float16
+from pipeline.frontend import PROFILES, WAVE, from_float16, mel, to_float16, waveform, width
 from pipeline.speech import decode
 
 LENGTHS = st.integers(min_value=1, max_value=4000)
@@ -133,3 +133,17 @@ def test_no_samples_give_no_frames(profile) -> None:  # type: ignore[no-untyped-
 def test_anything_but_int16_mono_is_refused(wrong: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected int16"):
         mel(wrong, PROFILES["sf2f"])
+
+
+@given(LENGTHS)
+def test_a_waveform_is_its_samples_end_to_end_without_the_last_part_of_a_frame(length: int) -> None:
+    samples = noise(length)
+    frames = waveform(samples)
+    assert frames.shape == (length // 160, width(WAVE)) and frames.dtype == np.int16
+    np.testing.assert_array_equal(frames.ravel(), samples[: length - length % 160])
+
+
+def test_the_width_of_a_frame_is_that_of_its_front_end() -> None:
+    assert {name: width(name) for name in (*PROFILES, WAVE)} == {
+        "sf2f": 40, "voice2face": 64, "modern": 80, "wave": 160
+    }  # fmt: skip

@@ -1,0 +1,61 @@
+"""Does ours agree with a published ordering: yes, no, or not decided by so many people."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from models.reproduction.entry import Claim, Line, Table, Value
+
+Verdict = Literal["agrees", "within the interval", "disagrees", "not measured"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A claim, the published gap (None where the paper gives no numbers), ours, and the verdict."""
+
+    claim: Claim
+    published_gap: float | None
+    gap: float | None
+    half_width: float | None  # of the 95 % interval of our gap
+    verdict: Verdict
+
+
+def verdicts(table: Table) -> list[Judged]:
+    """Every claim of a table judged by its own lines."""
+    return [_judged(claim, table.ours, table.published) for claim in table.claims]
+
+
+def _judged(claim: Claim, ours: Sequence[Line], published: Sequence[Line]) -> Judged:
+    printed = _gap(claim, [_mean(_find(published, name, claim.metric)) for name in claim[1:]])
+    values = [_find(ours, name, claim.metric) for name in claim[1:]]
+    gap = _gap(claim, [_mean(value) for value in values])
+    if gap is None:
+        return Judged(claim, printed, None, None, "not measured")
+    # The intervals of both lines, as if they were of other people: wider than that of the difference of the same ones.
+    half = sum(_half_width(value) ** 2 for value in values) ** 0.5
+    verdict: Verdict = "within the interval" if abs(gap) <= half else "agrees" if gap > 0 else "disagrees"
+    return Judged(claim, printed, gap, half, verdict)
+
+
+def _find(lines: Sequence[Line], name: str, metric: str) -> Value:
+    return next((line.values.get(metric) for line in lines if line.name == name), None)
+
+
+def _gap(claim: Claim, of: Sequence[float | None]) -> float | None:
+    larger, smaller = of
+    return None if larger is None or smaller is None else larger - smaller
+
+
+def _mean(value: Value) -> float | None:
+    if isinstance(value, Mapping):
+        mean = value.get("mean")
+        return None if mean is None else float(mean)
+    return value
+
+
+def _half_width(value: Value) -> float:
+    if not isinstance(value, Mapping) or "interval" not in value:
+        return 0.0
+    low, high = value["interval"]
+    return float(high - low) / 2

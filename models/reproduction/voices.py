@@ -1,0 +1,126 @@
+"""What voice2face shows of its faces: from noise, of each gender, of several stretches of one voice."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models import distances, listening
+from models.reproduction.entry import Entry, Found, Line, Table
+from models.reproduction.lab import Lab
+from models.reproduction.measures import bytes_of, of_length, portraits, sheet, together
+from models.state import Model
+from models.system import Batch, generator
+from pipeline.frontend import PROFILES, SAMPLE_RATE, mel
+
+_SLOPES = {"white": 0.0, "pink": -0.5, "brown": -1.0, "blue": 0.5}  # power of the frequency that amplitudes follow
+_LEVEL = 3000  # root mean square of int16 samples
+_SHOWN = 6  # people, or draws of the noise
+_AT_ONCE = 64
+_SECONDS = 5.0
+
+
+def noise(kind: str, seconds: float, seed: int) -> NDArray[np.int16]:
+    """Coloured noise at 16 kHz, as loud as speech."""
+    rng = np.random.default_rng([seed, *kind.encode()])
+    size = round(seconds * SAMPLE_RATE)
+    frequency = np.fft.rfftfreq(size)
+    spectrum = np.fft.rfft(rng.standard_normal(size))
+    spectrum[1:] *= frequency[1:] ** _SLOPES[kind]
+    spectrum[0] = 0
+    samples = np.fft.irfft(spectrum, size)
+    samples *= _LEVEL / np.sqrt(np.mean(samples**2))
+    return np.clip(samples, -32768, 32767).astype(np.int16)
+
+
+def heard(model: Model, recordings: Sequence[NDArray[np.int16]], device: torch.device) -> Batch:
+    """Recordings of one length as a batch of nobody's voices, for a system that hears mels."""
+    mels = [
+        torch.from_numpy(np.asarray(mel(one, PROFILES[model.system.FRONT_END]), np.float32).T) for one in recordings
+    ]
+    stacked = torch.stack(mels).to(device)
+    nobody = torch.zeros(len(mels), dtype=torch.long, device=device)
+    side = model.system.side(model.settings)
+    return Batch(
+        mel=stacked,
+        mel_mean=stacked.mean(-1),
+        mel_std=stacked.std(-1, correction=0),
+        identity=nobody,
+        face=torch.zeros(len(mels), 3, side, side, device=device),
+        face_identity=nobody,
+        face_index=nobody,
+    )
+
+
+def _faces(model: Model, recordings: Sequence[NDArray[np.int16]], lab: Lab) -> Tensor:
+    """What a model makes of recordings, (N, 3, S, S) in 0..1."""
+    parts = [recordings[first : first + _AT_ONCE] for first in range(0, len(recordings), _AT_ONCE)]
+    make = generator(model.system).faces
+    return torch.cat([make(model.networks, model.settings, heard(model, part, lab.device)) for part in parts])
+
+
+def from_noise(lab: Lab, entry: Entry, seconds: Sequence[float]) -> Found:
+    """A sheet: a row for each kind of noise, a column for each length."""
+    model = lab.model(entry.members[0])
+    columns = {
+        f"{long:g} s": torch.cat([bytes_of(_faces(model, [noise(kind, long, lab.seed)], lab)) for kind in _SLOPES])
+        for long in seconds
+    }
+    lacks = f"the paper's own noises: ours, from the top, are {', '.join(_SLOPES)}"
+    return replace(sheet(lab, entry, columns, "noise"), missing=(lacks,))
+
+
+def by_gender(lab: Lab, entry: Entry) -> Found:
+    """A sheet for each gender: a real face of each person and the one made of their voice."""
+    model = lab.model(entry.members[0])
+    corpus = lab.corpus(model)
+    made = listening.hear(model, corpus, of_length(model, _SECONDS), lab.judge, (lab.seed, 0)).faces
+    sheets = []
+    for gender in ("f", "m"):
+        rows = [place for place, of in enumerate(corpus.packed.genders) if of == gender][:_SHOWN]
+        if rows:
+            columns = {"real": portraits(corpus)[rows], entry.members[0].name: made[rows]}
+            sheets.append(sheet(lab, entry, columns, f"gender-{gender}"))
+    return together(*sheets, Found(missing=("groups of ages: no table of ours has ages",)))
+
+
+def segments(lab: Lab, entry: Entry, count: int) -> Found:
+    """A sheet of so many stretches of each voice, and how much closer a person's faces are than those of others."""
+    model = lab.model(entry.members[0])
+    corpus = lab.corpus(model)
+    how = of_length(model, _SECONDS)
+    made = [listening.hear(model, corpus, how, lab.judge, (lab.seed, draw)) for draw in range(count)]
+    columns = {"real": portraits(corpus)[:_SHOWN]}
+    columns |= {str(draw + 1): one.faces[:_SHOWN] for draw, one in enumerate(made)}
+    table = consistency(entry, [one.embeddings.cpu() for one in made])
+    return together(sheet(lab, entry, columns, "segments"), Found((table,)))
+
+
+def consistency(entry: Entry, embeddings: Sequence[Tensor]) -> Table:
+    """Mean cosine of two faces of one person, and of faces of two people, over pairs of draws."""
+    stacked = torch.stack(list(embeddings)).double()
+    draws, people, _ = stacked.shape
+    cosines = torch.einsum("rnd,smd->rsnm", stacked, stacked)
+    others = ~torch.eye(draws, dtype=torch.bool)
+    same = cosines.diagonal(dim1=2, dim2=3)[others].mean()
+    different = cosines[:, :, ~torch.eye(people, dtype=torch.bool)].mean()
+    values = {"one person": float(same), "two people": float(different)}
+    return Table(f"{entry.asks} Mean cosine by the judge.", tuple(values), (Line(entry.members[0].name, values),))
+
+
+def noise_against_voice(lab: Lab, entry: Entry) -> Found:
+    """The discriminator's output on faces of split `test`'s voices, and on as many from white noise."""
+    model = lab.model(entry.members[0])
+    corpus = lab.corpus(model)
+    made = listening.hear(model, corpus, of_length(model, _SECONDS), lab.judge, (lab.seed, 0)).faces.float() / 255
+    noises = [noise("white", _SECONDS, lab.seed + number) for number in range(len(made))]
+    ours = []
+    for name, faces in (("voice", made.to(lab.device)), ("noise", _faces(model, noises, lab))):
+        with torch.no_grad():
+            called, _ = model.networks["discriminator"](faces * 2 - 1)
+        told = distances.realness(called)
+        ours.append(Line(name, {"realness": told["mean"], "spread": told["spread"]}))
+    return Found((Table(entry.asks, entry.metrics, tuple(ours), entry.published, entry.claims),))

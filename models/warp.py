@@ -1,0 +1,55 @@
+"""Pictures warped by landmarks, differentiably in both.
+
+The spline warp of Cole et al. 2017, "Synthesizing Normalized Faces from Facial Identity Features".
+Points are x, y in pixels, whole numbers at pixel centres.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_RIDGE = 1e-6  # with coordinates of -1..1
+
+
+def warped(pictures: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """Pictures (B, C, S, S) in which what was at the points `source` (B, N, 2) is at `target` (B, N, 2).
+
+    Bilinear between pixels; outside a picture its border goes on.
+    """
+    side = pictures.shape[-1]
+    start, goal = _shares(source, side), _shares(target, side)
+    centre = torch.arange(side, device=pictures.device, dtype=start.dtype)
+    grid = _shares(torch.stack(torch.meshgrid(centre, centre, indexing="xy"), dim=-1), side)  # (S, S, 2)
+    everywhere = grid.view(1, -1, 2).expand(pictures.shape[0], -1, -1)
+    seen = everywhere + interpolated(goal, start - goal, everywhere)
+    return F.grid_sample(
+        pictures, seen.view(-1, side, side, 2), mode="bilinear", padding_mode="border", align_corners=False
+    )
+
+
+def _shares(points: Tensor, side: int) -> Tensor:
+    """Pixels to grid_sample's -1..1, from border to border."""
+    return (2 * points + 1) / side - 1
+
+
+def interpolated(points: Tensor, values: Tensor, where: Tensor) -> Tensor:
+    """The smoothest function with `values` (B, N, 2) at `points` (B, N, 2), at `where` (B, M, 2): (B, M, 2).
+
+    Radial basis phi(r) = r with a linear term, so that shifts and affine maps are exact. The ridge makes points that
+    coincide no error; it is taken off the diagonal because this basis is conditionally negative definite.
+    """
+    batch, count = points.shape[:2]
+    ones = points.new_ones(batch, count, 1)
+    affine = torch.cat([ones, points], dim=2)  # (B, N, 3)
+    kernel = _distances(points, points) - _RIDGE * torch.eye(count, device=points.device, dtype=points.dtype)
+    corner = points.new_zeros(batch, 3, 3)
+    system = torch.cat([torch.cat([kernel, affine], dim=2), torch.cat([affine.mT, corner], dim=2)], dim=1)
+    weights = torch.linalg.solve(system, torch.cat([values, values.new_zeros(batch, 3, 2)], dim=1))
+    linear = torch.cat([where.new_ones(batch, where.shape[1], 1), where], dim=2)
+    found: Tensor = _distances(where, points) @ weights[:, :count] + linear @ weights[:, count:]
+    return found
+
+
+def _distances(one: Tensor, other: Tensor) -> Tensor:
+    """(B, M, N); exact, and with gradient zero where points coincide."""
+    return torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist")

@@ -1,0 +1,99 @@
+"""What ids measure, on hand-made data with known answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models import scores
+from models.matching_metrics import Distance
+from models.reproduction import conditioned, voices
+from models.reproduction.entry import Entry, Found, Member, Value
+from models.reproduction.measures import percent, resized, row_of, together
+from models.scores import Asked
+
+ENTRY = Entry("E", "", "Asks.", lambda lab, entry: Found(), (Member("m", "sf2f-64", "sf2f-small"),))
+
+
+def mean(value: Value) -> float:
+    assert isinstance(value, dict)
+    return float(value["mean"])
+
+
+@pytest.mark.parametrize(("kind", "slope"), [("white", 0.0), ("pink", -1.0), ("brown", -2.0), ("blue", 1.0)])
+def test_noises_have_their_colour_and_loudness(kind: str, slope: float) -> None:
+    """Power falls with frequency to the slope: 3 dB an octave for pink, 6 for brown."""
+    samples = voices.noise(kind, 20.0, seed=0)
+    assert samples.dtype == np.int16 and len(samples) == 320_000
+    assert np.sqrt(np.mean(samples.astype(float) ** 2)) == pytest.approx(3000, rel=0.01)
+    power = np.abs(np.fft.rfft(samples)) ** 2
+    frequency = np.fft.rfftfreq(len(samples))
+    low, high = ((frequency > edge) & (frequency < 2 * edge) for edge in (0.02, 0.16))
+    assert np.log2(power[high].mean() / power[low].mean()) / 3 == pytest.approx(slope, abs=0.1)
+
+
+def test_consistency_of_a_person_and_among_people() -> None:
+    """Two people at right angles, each the same in both draws; then two people who swap."""
+    (line,) = voices.consistency(ENTRY, [torch.eye(2), torch.eye(2)]).ours
+    assert line.values == {"one person": pytest.approx(1), "two people": pytest.approx(0)}
+    (line,) = voices.consistency(ENTRY, [torch.eye(2), torch.eye(2).flip(0)]).ours
+    assert line.values == {"one person": pytest.approx(0), "two people": pytest.approx(0.5)}
+
+
+@pytest.mark.parametrize("distance", conditioned.DISTANCES)
+def test_retrieval_finds_any_of_a_persons_faces(distance: Distance) -> None:
+    """Three people with two faces each: the first is found at once, the second third, the last not at all."""
+    axes = torch.eye(4)
+    gallery = torch.stack([axes[0], axes[3], axes[1], axes[3], axes[2], axes[3]])
+    query = torch.stack([axes[0], axes[0] * 0.9 + axes[1] * 0.4, axes[0]])
+    owner = torch.tensor([0, 0, 1, 1, 2, 2])
+    found = conditioned.found_among(query, gallery, owner, 2, distance, seed=0)
+    assert mean(found["R@1"]) == pytest.approx(100 / 3)
+    assert mean(found["R@2"]) == pytest.approx(200 / 3)
+
+
+def test_only_as_many_faces_of_each_are_in_the_gallery() -> None:
+    """With one face each the second of the first person, which is the best, is not asked."""
+    gallery = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 0.1]])
+    query = torch.tensor([[1.0, 0.0], [1.0, 0.1]])
+    found = conditioned.found_among(query, gallery, torch.tensor([0, 0, 1]), 1, "l2", seed=0)
+    assert mean(found["R@1"]) == 50
+
+
+def test_groups_share_the_galleries_of_everybody() -> None:
+    wanted = torch.eye(30)
+    swapped = wanted[torch.tensor([1, 0, *range(2, 30)])]  # the first two are taken for each other
+    nationalities = ["A", "A", *["B"] * 20, *[None] * 8]
+    asked = Asked(wanted, wanted, ["m", "f"] * 15, nationalities, [torch.arange(15), torch.arange(15, 30)], 0)
+    groups = scores.row(asked, [swapped])["groups"]
+    assert {name: of["people"] for name, of in groups["nationality"].items()} == {"A": 2, "B": 20}
+    assert groups["nationality"]["A"]["cosine"]["mean"] == 0
+    assert groups["nationality"]["B"]["recall_10"]["mean"] == 1
+    assert groups["gender"]["m"]["cosine"]["mean"] == pytest.approx(14 / 15)
+
+
+def test_a_system_without_a_fuser_is_asked_plainly() -> None:
+    told = {"rows": [{"name": "1.25 s"}, {"name": "5 s"}]}
+    assert row_of(told, "5 s, fused") == {"name": "5 s"}
+    told["rows"].append({"name": "5 s, fused"})
+    assert row_of(told, "5 s, fused") == {"name": "5 s, fused"}
+
+
+def test_shares_become_per_cents_with_their_interval() -> None:
+    assert percent({"mean": 0.5, "interval": [0.25, 0.75], "items": 4}) == {
+        "mean": 50, "interval": [25, 75], "items": 4
+    }  # fmt: skip
+    assert percent(None) is None
+    assert percent({"why": "nobody"}) is None
+
+
+def test_faces_of_all_sizes_lie_on_one_sheet() -> None:
+    faces = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    assert resized(faces, 32) is faces
+    assert resized(faces, 64).shape == (2, 3, 64, 64)
+
+
+def test_several_measurements_are_one(tmp_path: Path) -> None:
+    one = Found(pictures=(tmp_path,), missing=("a",))
+    assert together(one, Found(missing=("a", "b"))) == Found(pictures=(tmp_path,), missing=("a", "b"))
