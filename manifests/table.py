@@ -65,7 +65,8 @@ def _rows_digest(arrow: pa.Table, payload: Sequence[str]) -> str:
     total = hashlib.sha256()
     plain = arrow.drop_columns(list(payload)).to_pylist()
     for i, row in enumerate(plain):
-        hashes = [hashlib.sha256(arrow[name][i].as_buffer() or b"").hexdigest() for name in payload]
+        cells = [arrow[name][i].as_buffer() for name in payload]
+        hashes = [None if cell is None else hashlib.sha256(cell).hexdigest() for cell in cells]
         total.update(json.dumps([list(row.values()), hashes], default=str).encode())
     return total.hexdigest()
 

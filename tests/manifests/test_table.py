@@ -86,6 +86,14 @@ def test_the_digest_of_rows_changes_if_and_only_if_a_value_does(
     assert (table.rows_digest(path) == digest) == (repr(other) == repr(rows[place][column]))
 
 
+def test_no_bytes_and_empty_bytes_are_two_values(tmp_path: Path) -> None:
+    digests = []
+    for image in (None, b""):
+        table.write_table(tmp_path / "part-0000.parquet", SMALL, [{"row_id": "a", "image": image}], {})
+        digests.append(table.rows_digest(tmp_path / "part-0000.parquet"))
+    assert digests[0] != digests[1]
+
+
 def test_a_broken_row_is_refused_and_leaves_nothing_behind(tmp_path: Path) -> None:
     for rows, message in (
         ([{"row_id": None}], "column row_id is null"),
