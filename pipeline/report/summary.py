@@ -49,8 +49,8 @@ def hints(stats: Mapping[str, Any]) -> list[str]:
             found.append(f"Rows of people without {half}: {halves[reason]:,} (`manifest.require_both`).")
     if stats["table_1"]["total"]["images"] and not stats["decided_by_people"]:
         found.append(
-            "All faces were chosen by quality score, which cannot see a wrong person: for the paper's way set "
-            "`review.mode: human`."
+            "All faces were chosen by quality score, which cannot see the wrong person that "
+            "`identity` missed: for the paper's way set `review.mode: human`."
         )
     return found
 

@@ -216,7 +216,7 @@ def test_a_phase_moves_its_network_alone_by_its_own_loss(place: int) -> None:
         wanted = ms_ssim.loss(picture, given.face) + feature_losses.turned(step.features.features(picture), shown)
         torch.testing.assert_close(found["total"], wanted.detach(), rtol=1e-4, atol=1e-5)
     elif phase.name == "gender":
-        logits = twin["gender"](compressed(given.wave)).log_softmax(1)
+        logits = twin["gender"](compressed(given.wave)).log_softmax(1).detach()
         known = step.traits["gender"][given.identity]
         own = [-float(logits[row, label]) for row, label in enumerate(known.tolist()) if label >= 0]
         assert float(found["total"]) == pytest.approx(np.mean(own), rel=1e-4)
