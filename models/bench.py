@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
+from manifests.errors import UsageError
 from models import data, face_features, facenet, judges, system, traits
 from models.config import Experiment
 from models.face_features import FaceFeatures
@@ -38,12 +40,14 @@ class Plan:
     steps: int = 50  # iterations that are timed
     warm_up: int = 10
     people: int = 2890  # of HQ-VoxCeleb's training split, each with one recording and one face
+    phase: str = ""  # by name; without: the first
 
 
 def measure(experiment: Experiment, settings: Any, options: Options, plan: Plan) -> dict[str, Any]:
-    """Seconds of an iteration of the first phase, samples per second, share of the device's rate, peak memory.
+    """Seconds of an iteration of a phase, samples per second, share of the device's rate, peak memory.
 
     The rate is that of a large matrix product in the precision of the run, measured before on the same device.
+    Raises UsageError for a phase that the experiment does not have.
     """
     module, device = system.load(experiment.system), options.device
     corpus = data.load(_random(module.FRONT_END, module.side(settings), plan.people), device)
@@ -52,7 +56,11 @@ def measure(experiment: Experiment, settings: Any, options: Options, plan: Plan)
         settings = system.fitted(settings, judge.space)
     features = _features(device) if system.needs_features(settings) else None
     settings = system.peopled(settings, len(traits.nationalities(corpus.packed)))
-    phase = replace(system.plan(module, settings)[0], iterations=1 + plan.warm_up + plan.steps)
+    phases = {phase.name: phase for phase in system.plan(module, settings)}
+    named = plan.phase or next(iter(phases))
+    if named not in phases:
+        raise UsageError(f"{experiment.name} has no phase {named}: expected one of {', '.join(phases)}")
+    phase = replace(phases[named], iterations=1 + plan.warm_up + plan.steps)
     perceptual = None if judge is None else Perceptual(judge, corpus.faces, settings.sides, options.kept_bytes)
     networks = system.build(module, settings, plan.people)
     for network in networks.values():
@@ -79,6 +87,7 @@ def measure(experiment: Experiment, settings: Any, options: Options, plan: Plan)
     seconds = whole / plan.steps if device.type == "cuda" else statistics.median(b - a for a, b in pairwise(marks))
     return {
         "experiment": experiment.name,
+        "phase": phase.name,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
@@ -129,11 +138,26 @@ def _features(device: torch.device) -> FaceFeatures:
     return face_features.own(VggFace(), face_features.PUBLISHED, "", device)
 
 
+class _Counter(TorchDispatchMode):
+    """Sums the operations of what runs inside. Torch's own follows modules too, and so fails at R1's gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Calls `func` and adds its operations, where it has a known number of them."""
+        found = func(*args, **(kwargs or {}))
+        count = flop_registry.get(func.overloadpacket)
+        self.operations += 0 if count is None else count(*args, **(kwargs or {}), out_val=found)
+        return found
+
+
 def _operations(iteration: Callable[[], object]) -> int:
     """Floating-point operations of one iteration, multiplications and additions counted apart."""
-    with FlopCounterMode(display=False) as counter:
+    with _Counter() as counter:
         iteration()
-    return int(counter.get_total_flops())
+    return counter.operations
 
 
 def _device_rate(device: torch.device, autocast: bool) -> float:
