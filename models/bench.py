@@ -138,12 +138,10 @@ def _features(device: torch.device) -> FaceFeatures:
     return face_features.own(VggFace(), face_features.PUBLISHED, "", device)
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sums the operations of what runs inside. Torch's own follows modules too, and so fails at R1's gradient."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations = 0
+    operations: int = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Calls `func` and adds its operations, where it has a known number of them."""
@@ -155,9 +153,10 @@ class _Counter(TorchDispatchMode):
 
 def _operations(iteration: Callable[[], object]) -> int:
     """Floating-point operations of one iteration, multiplications and additions counted apart."""
-    with _Counter() as counter:
+    with _Counter() as counter:  # type: ignore[no-untyped-call]
         iteration()
-    return counter.operations
+        found: int = counter.operations
+    return found
 
 
 def _device_rate(device: torch.device, autocast: bool) -> float:
