@@ -45,9 +45,14 @@ _manifest = click.option("--manifest", type=_FILE, required=True, help="hq_voxce
 def _chosen(device: str | None) -> "torch.device":
     import torch
 
+    from models.heap import keep_freed_memory
+
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch sees no GPU here; leave the option out, or say --device cpu")
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if chosen.type == "cpu":
+        keep_freed_memory()
+    return chosen
 
 
 @main.command("list")
