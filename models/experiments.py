@@ -107,8 +107,8 @@ _SMALL_DIMNET = replace(
     side=64,
     batch=32,
     rate=0.05,
-    iterations=(400, 150, 50),
-    frames=(100, 200),
+    iterations=(2000, 600, 200),
+    frames=(200, 300),
 )
 _SMALL_FROZEN = replace(
     dimnet_frozen.Settings(),
