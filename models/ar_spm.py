@@ -22,7 +22,7 @@ from models.face_features import PUBLISHED, FaceFeatures
 from models.feature_decoders import AttentionDecoder
 from models.priors import Priors, means
 from models.spectrogram import HOP, at_least, compressed
-from models.spectrogram_encoders import GenderClassifier, ResidualEncoder
+from models.spectrogram_encoders import Backbone, GenderClassifier, ResidualEncoder
 from models.system import Batch, Losses, Optimiser, Phase, Step, move
 from models.windows import heard
 
@@ -43,7 +43,8 @@ class Settings:
     variant: Variant = "neutral+fc"  # which prior; fc: added before the fusion layer, not after it
     prior_faces: Positive = 10_000
     attention: Attention = "cbam"  # of encoder and decoder
-    encoder_channels: tuple[int, ...] = ResidualEncoder.CHANNELS
+    backbone: Backbone = "own"  # of the encoder
+    encoder_channels: tuple[int, ...] = ResidualEncoder.CHANNELS  # resnet: stem and four stages; densenet: stem alone
     decoder_channels: tuple[int, ...] = AttentionDecoder.CHANNELS
     gender_channels: tuple[int, ...] = GenderClassifier.CHANNELS
     pixels: Positive = 224
@@ -69,7 +70,7 @@ def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
     del n_identities  # nobody is classified
     s = settings
     networks: dict[str, nn.Module] = {
-        "encoder": ResidualEncoder(s.encoder_channels, s.attention),
+        "encoder": ResidualEncoder(s.encoder_channels, s.attention, s.backbone),
         "decoder": AttentionDecoder(s.pixels, s.decoder_channels, s.attention),
     }
     if s.variant != "none":

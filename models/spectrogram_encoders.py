@@ -1,13 +1,15 @@
 """Voice encoders over complex spectrograms (B, 2, 257, T), frequency before time: Speech2Face's and AR-SPM's."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from models.backbones import DenseTrunk, ResidualTrunk
 from models.cbam import Attention, attention
 from models.vggface import FEATURES
 
+Backbone = Literal["own", "resnet", "densenet"]
 _KERNEL = 4  # of Speech2Face
 
 
@@ -72,16 +74,19 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn
 class ResidualEncoder(nn.Module):
     """AR-SPM's: trunk, attention, a fully connected layer at every place, and their mean; then the fusion layer.
 
-    22.9 million parameters. What is added to a prior, and where, is the system's to say.
+    22.9 million parameters. What is added to a prior, and where, is the system's to say. The paper names ResNet and
+    DenseNet as trunks that it tried, without their sizes: `models.backbones` has the smallest common ones.
     """
 
     CHANNELS: ClassVar = (64, 128, 256, 512, 512)
 
-    def __init__(self, channels: Sequence[int] = CHANNELS, kind: Attention = "cbam") -> None:
+    def __init__(
+        self, channels: Sequence[int] = CHANNELS, kind: Attention = "cbam", backbone: Backbone = "own"
+    ) -> None:
         super().__init__()
-        self.trunk = Trunk(channels)
-        self.attention = attention(kind, channels[-1])
-        self.fc1 = nn.Sequential(nn.Conv2d(channels[-1], FEATURES, 1), nn.ReLU())
+        self.trunk, width = _trunk(backbone, channels)
+        self.attention = attention(kind, width)
+        self.fc1 = nn.Sequential(nn.Conv2d(width, FEATURES, 1), nn.ReLU())
         self.fc2 = nn.Linear(FEATURES, FEATURES)
 
     def forward(self, spectrogram: Tensor, prior: Tensor | None = None, before: bool = False) -> Tensor:
@@ -92,6 +97,16 @@ class ResidualEncoder(nn.Module):
             return features
         fused: Tensor = self.fc2(hidden + prior) if before else self.fc2(hidden) + prior
         return fused
+
+
+def _trunk(backbone: Backbone, channels: Sequence[int]) -> tuple[nn.Module, int]:
+    """A trunk over spectrograms, and how many channels come out of it."""
+    if backbone == "densenet":
+        if len(channels) != 1:
+            raise ValueError(f"{len(channels)} channels: a DenseNet takes those of its stem alone")
+        dense = DenseTrunk(2, channels[0])
+        return dense, dense.width
+    return (Trunk(channels) if backbone == "own" else ResidualTrunk(2, channels)), channels[-1]
 
 
 class GenderClassifier(nn.Sequential):
