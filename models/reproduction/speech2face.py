@@ -98,7 +98,7 @@ ENTRIES = (
         "E-S2F-09", "Speech2Face", "One speaker in two languages.",
         partial(lacking, what="recordings of a speaker in two languages, and a column that names the language")
     ),
-    Entry("E-S2F-10", "Speech2Face", "What voices say, by group.",
+    Entry("E-S2F-10", "Speech2Face", "t-SNE of what voices say, by group.",
         partial(embedded, ask=Ask("6 s", S2F)), (S2F,)),
     Entry("E-S2F-11", "Speech2Face", "The worst of them.", partial(worst, ask=Ask("6 s", S2F)), (S2F,)),
     Entry("E-S2F-12", "Speech2Face", "Who is in the data.", dataset.shares, metrics=dataset.SHARES),

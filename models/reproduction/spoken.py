@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from manifests.errors import Missing
-from models import agreement, ar_spm, charts, craniofacial, distances, metrics, probes, speech2face
+from models import agreement, ar_spm, charts, craniofacial, distances, metrics, probes, speech2face, tsne
 from models.feature_decoders import Drawn
 from models.listening import FRAMES_PER_S
 from models.reproduction.conditioned import DISTANCES, found_among
@@ -193,9 +193,11 @@ def measured_faces(lab: Lab, entry: Entry, ask: Ask) -> Found:
 
 
 def embedded(lab: Lab, entry: Entry, ask: Ask) -> Found:
-    """The two principal components of what voices say, by gender and by nationality."""
+    """t-SNE of what voices say, by gender and by nationality."""
+    tsne.libraries()  # told before anything is trained
     studio = Studio(lab, ask.member)
-    places = charts.principal(studio.of(ask).double().numpy())
+    places = tsne.placed(studio.of(ask).double().numpy())
+    how = f"t-SNE, perplexity {tsne.perplexity(len(places)):.3g}"
     pictures = []
     packed = studio.corpus.packed
     for name, of in (("gender", packed.genders), ("nationality", packed.nationalities)):
@@ -204,7 +206,7 @@ def embedded(lab: Lab, entry: Entry, ask: Ask) -> Found:
             for value in sorted(set(of), key=str)
         }
         path = lab.pictures(entry.id) / f"features-by-{name}.png"
-        pictures.append(charts.scatter(path, f"what voices say, by {name}", groups))
+        pictures.append(charts.scatter(path, f"what voices say, by {name} ({how})", groups))
     return Found(pictures=tuple(pictures), missing=("ages and ethnicities: no table of ours has them",))
 
 
