@@ -75,7 +75,12 @@ def _training(command: F) -> F:
         click.option("--validate-every", type=_COUNT, default=1000, show_default=True, help="Iterations; 0: never."),
         click.option("--validation-judge", metavar="JUDGE", help="Face network of validation; default: the loss's."),
         click.option("--report-every", type=_COUNT, default=50, show_default=True, help="Iterations."),
-        click.option("--average", type=_DECAY, default=0.0, help="Decay of averaged weights; 0: none."),
+        click.option(
+            "--average",
+            type=_DECAY,
+            default=0.0,
+            help="Decay of averaged weights, which are a second copy of all networks; 0: none.",
+        ),
         click.option("--kept-gb", type=float, default=4.0, show_default=True, help="Of real faces' states, kept."),
         click.option("--max-skipped", type=_COUNT, default=20, show_default=True, help="Iterations not finite."),
         click.option("--autocast/--no-autocast", default=True, help="bfloat16 on a GPU.", show_default=True),
