@@ -174,6 +174,7 @@ def _reproducing(manifest_required: bool) -> Callable[[F], F]:
         click.option("--out", type=_FOLDER, required=manifest_required, help="Folder of runs, results and figures."),
         click.option("--budget", type=click.Choice(["smoke", "small", "full"]), default="small", show_default=True),
         click.option("--raw", type=_FILE, help="Manifest of the same people by params/filtered_vggface.yaml."),
+        click.option("--people", type=_FILE, help="CSV of identity_id and age in years, ethnicity, or both."),
         click.option("--judge", metavar="JUDGE", help="Face network that scores; default: dlib at full, else our own."),
         click.option("--seed", type=_SEED, default=0, show_default=True),
         _device,
@@ -275,16 +276,17 @@ def reproduce(ids: tuple[str, ...], manifest: Path, out: Path, **given: Any) -> 
 
 
 def _reproduce(
-    ids: tuple[str, ...], manifest: Path, out: Path, budget: "Budget", raw: Path | None, judge: str | None, seed: int,
-    device: str | None,
+    ids: tuple[str, ...], manifest: Path, out: Path, budget: "Budget", raw: Path | None, people: Path | None,
+    judge: str | None, seed: int, device: str | None,
 ) -> None:  # fmt: skip
     from models import reproduce as reproducing
     from models.reproduction.lab import Lab
+    from models.reproduction.people import read
 
     def say(text: str) -> None:
         click.echo(text, err=True)
 
-    lab = Lab(manifest, out, budget, _chosen(device), raw, judge, seed, say)
+    lab = Lab(manifest, out, budget, _chosen(device), raw, judge, seed, say, read(people) if people else {})
     results = []
     for result in reproducing.reproduce(ids, lab):
         click.echo(result.text)

@@ -1,4 +1,7 @@
-"""Voice encoders over complex spectrograms (B, 2, 257, T), frequency before time: Speech2Face's and AR-SPM's."""
+"""Voice encoders over complex spectrograms (B, 2, 257, T), frequency before time: Speech2Face's and AR-SPM's.
+
+`space` is how many features they say, VGG-Face's 4,096 unless a smaller network of ours is imitated.
+"""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
@@ -24,7 +27,7 @@ class SpeechEncoder(nn.Module):
     _POOLED: ClassVar = (2, 3, 4, 5)  # places of the convolutions that a pool follows
     _ROWS: ClassVar = 57  # frequencies that are left of 257
 
-    def __init__(self, channels: Sequence[int] = CHANNELS, hidden: int = 4096) -> None:
+    def __init__(self, channels: Sequence[int] = CHANNELS, hidden: int = 4096, space: int = FEATURES) -> None:
         super().__init__()
         if len(channels) != len(self.CHANNELS):
             raise ValueError(f"{len(channels)} channels: expected {len(self.CHANNELS)}, one for each convolution")
@@ -38,7 +41,7 @@ class SpeechEncoder(nn.Module):
                 layers.append(nn.MaxPool2d((1, 2)))
         self.convolutions = nn.Sequential(*layers)
         self.last = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(channels[-1]))
-        self.head = nn.Sequential(nn.Linear(channels[-1] * self._ROWS, hidden), nn.ReLU(), nn.Linear(hidden, FEATURES))
+        self.head = nn.Sequential(nn.Linear(channels[-1] * self._ROWS, hidden), nn.ReLU(), nn.Linear(hidden, space))
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         """Features (B, 4096), linear: not rectified."""
@@ -81,13 +84,17 @@ class ResidualEncoder(nn.Module):
     CHANNELS: ClassVar = (64, 128, 256, 512, 512)
 
     def __init__(
-        self, channels: Sequence[int] = CHANNELS, kind: Attention = "cbam", backbone: Backbone = "own"
+        self,
+        channels: Sequence[int] = CHANNELS,
+        kind: Attention = "cbam",
+        backbone: Backbone = "own",
+        space: int = FEATURES,
     ) -> None:
         super().__init__()
         self.trunk, width = _trunk(backbone, channels)
         self.attention = attention(kind, width)
-        self.fc1 = nn.Sequential(nn.Conv2d(width, FEATURES, 1), nn.ReLU())
-        self.fc2 = nn.Linear(FEATURES, FEATURES)
+        self.fc1 = nn.Sequential(nn.Conv2d(width, space, 1), nn.ReLU())
+        self.fc2 = nn.Linear(space, space)
 
     def forward(self, spectrogram: Tensor, prior: Tensor | None = None, before: bool = False) -> Tensor:
         """Features (B, 4096), with a prior (B, 4096) added to them, or `before` the fusion layer."""

@@ -159,7 +159,7 @@ def restore(path: Path, state: State, tensors: Mapping[str, Tensor], facts: Mapp
 def expect_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Raise DataError for values that no training that went well leaves."""
     for name, tensor in tensors.items():
-        parts = tensor.flatten().split(_LOOKED_AT) if tensor.is_floating_point() else ()
+        parts = torch.split(tensor.flatten(), _LOOKED_AT) if tensor.is_floating_point() else ()
         if not all(bool(torch.isfinite(part).all()) for part in parts):
             raise DataError(
                 f"{path}: {name} holds values that are not finite: the training went wrong, take another checkpoint"

@@ -31,4 +31,4 @@ def write(out: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, s
     out.write(len(told).to_bytes(8, "little") + told)
     for name in names:
         whole = tensors[name].detach().cpu().contiguous()
-        out.write(memoryview(whole.reshape(-1).view(torch.uint8).numpy()))
+        out.write(whole.reshape(-1).view(torch.uint8).numpy().data)

@@ -63,6 +63,8 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
     if judge is not None:
         settings = system.fitted(settings, judge.space)
     features = face_features.load(settings.features, place.device) if system.needs_features(settings) else None
+    if features is not None:
+        system.expect_space(settings, features.network.shape.features)
     phases = wanted(system.plan(module, settings), options.until)
     with torch.device("meta"):
         expect_start(out, options.start, module, system.build(module, settings, 1))

@@ -144,6 +144,15 @@ def test_another_trunk_learns_and_a_wrong_number_of_widths_is_told() -> None:
             ResidualEncoder(channels, backbone=cast(Backbone, backbone))
 
 
+def test_fewer_features_make_every_network_that_has_them_smaller() -> None:
+    settings = replace(TINY, space=16, variant="neutral+fc")
+    with torch.device("meta"):
+        networks = ar_spm.build(settings, 5)
+        assert networks["encoder"](torch.empty(2, 2, 257, 298)).shape == (2, 16)
+        assert networks["decoder"](torch.empty(2, 16)).shape == (2, 3, 32, 32)
+    assert {buffer.shape for buffer in networks["priors"].buffers()} == {(16,)}
+
+
 def test_a_prior_takes_everybodys_first_face_before_anybodys_second() -> None:
     person = np.repeat(np.arange(30), 3)
     genders = ["m" if p % 3 else "f" for p in range(29)] + [None]
