@@ -22,8 +22,9 @@ from models.face_features import PUBLISHED, FaceFeatures
 from models.feature_decoders import AttentionDecoder
 from models.priors import Priors, means
 from models.spectrogram import HOP, at_least, compressed
-from models.spectrogram_encoders import GenderClassifier, ResidualEncoder
+from models.spectrogram_encoders import Backbone, GenderClassifier, ResidualEncoder
 from models.system import Batch, Losses, Optimiser, Phase, Step, move
+from models.vggface import FEATURES
 from models.windows import heard
 
 FRONT_END = "wave"
@@ -40,10 +41,12 @@ class Settings:
 
     features: str = PUBLISHED  # face network to imitate: `vggface`, or a file of `pretrain-face --set layout=vgg`
     rectified: bool = True  # its features after their ReLU
+    space: Positive = FEATURES  # how many it has
     variant: Variant = "neutral+fc"  # which prior; fc: added before the fusion layer, not after it
     prior_faces: Positive = 10_000
     attention: Attention = "cbam"  # of encoder and decoder
-    encoder_channels: tuple[int, ...] = ResidualEncoder.CHANNELS
+    backbone: Backbone = "own"  # of the encoder
+    encoder_channels: tuple[int, ...] = ResidualEncoder.CHANNELS  # resnet: stem and four stages; densenet: stem alone
     decoder_channels: tuple[int, ...] = AttentionDecoder.CHANNELS
     gender_channels: tuple[int, ...] = GenderClassifier.CHANNELS
     pixels: Positive = 224
@@ -69,11 +72,11 @@ def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
     del n_identities  # nobody is classified
     s = settings
     networks: dict[str, nn.Module] = {
-        "encoder": ResidualEncoder(s.encoder_channels, s.attention),
-        "decoder": AttentionDecoder(s.pixels, s.decoder_channels, s.attention),
+        "encoder": ResidualEncoder(s.encoder_channels, s.attention, s.backbone, s.space),
+        "decoder": AttentionDecoder(s.pixels, s.decoder_channels, s.attention, s.space),
     }
     if s.variant != "none":
-        networks["priors"] = Priors()
+        networks["priors"] = Priors(s.space)
     if _by_gender(s):
         networks["gender"] = GenderClassifier(s.gender_channels)
     return networks

@@ -57,16 +57,6 @@ def matrix(path: Path, title: str, labels: Sequence[str], shares: Sequence[Seque
     return path
 
 
-def principal(vectors: NDArray[np.float64]) -> Points:
-    """The two principal components of rows (n, d); their signs make the largest loading positive."""
-    centred = vectors - vectors.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    axes = axes[:2]
-    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
-    shown: Points = centred @ axes.T
-    return shown
-
-
 class _Place:
     """From the values of a figure to its pixels."""
 

@@ -80,7 +80,12 @@ def _training(command: F) -> F:
         click.option("--validate-every", type=_COUNT, default=1000, show_default=True, help="Iterations; 0: never."),
         click.option("--validation-judge", metavar="JUDGE", help="Face network of validation; default: the loss's."),
         click.option("--report-every", type=_COUNT, default=50, show_default=True, help="Iterations."),
-        click.option("--average", type=_DECAY, default=0.0, help="Decay of averaged weights; 0: none."),
+        click.option(
+            "--average",
+            type=_DECAY,
+            default=0.0,
+            help="Decay of averaged weights, which are a second copy of all networks; 0: none.",
+        ),
         click.option("--kept-gb", type=float, default=4.0, show_default=True, help="Of real faces' states, kept."),
         click.option("--max-skipped", type=_COUNT, default=20, show_default=True, help="Iterations not finite."),
         click.option("--autocast/--no-autocast", default=True, help="bfloat16 on a GPU.", show_default=True),
@@ -174,6 +179,7 @@ def _reproducing(manifest_required: bool) -> Callable[[F], F]:
         click.option("--out", type=_FOLDER, required=manifest_required, help="Folder of runs, results and figures."),
         click.option("--budget", type=click.Choice(["smoke", "small", "full"]), default="small", show_default=True),
         click.option("--raw", type=_FILE, help="Manifest of the same people by params/filtered_vggface.yaml."),
+        click.option("--people", type=_FILE, help="CSV of identity_id and age in years, ethnicity, or both."),
         click.option("--judge", metavar="JUDGE", help="Face network that scores; default: dlib at full, else our own."),
         click.option("--seed", type=_SEED, default=0, show_default=True),
         _device,
@@ -275,16 +281,17 @@ def reproduce(ids: tuple[str, ...], manifest: Path, out: Path, **given: Any) -> 
 
 
 def _reproduce(
-    ids: tuple[str, ...], manifest: Path, out: Path, budget: "Budget", raw: Path | None, judge: str | None, seed: int,
-    device: str | None,
+    ids: tuple[str, ...], manifest: Path, out: Path, budget: "Budget", raw: Path | None, people: Path | None,
+    judge: str | None, seed: int, device: str | None,
 ) -> None:  # fmt: skip
     from models import reproduce as reproducing
     from models.reproduction.lab import Lab
+    from models.reproduction.people import read
 
     def say(text: str) -> None:
         click.echo(text, err=True)
 
-    lab = Lab(manifest, out, budget, _chosen(device), raw, judge, seed, say)
+    lab = Lab(manifest, out, budget, _chosen(device), raw, judge, seed, say, read(people) if people else {})
     results = []
     for result in reproducing.reproduce(ids, lab):
         click.echo(result.text)

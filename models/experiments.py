@@ -10,6 +10,7 @@ import torch
 
 from manifests.errors import UsageError
 from models import ar_spm, dimnet, dimnet_frozen, i2g, sf2f, speaker, speech2face, svhf, voice2face, wav2pix
+from models.backbones import ResidualTrunk
 from models.config import Experiment
 from models.system import load
 
@@ -269,6 +270,9 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *(_ar_spm(f"ar-spm-{variant.replace('+', '-')}", f"Table 4: {variant}", variant=variant) for variant in _VARIANTS),
     _ar_spm("ar-spm-se", "squeeze-and-excitation", attention="se"),
     _ar_spm("ar-spm-no-attention", "no attention", attention="none"),
+    _ar_spm("ar-spm-parallel", "channel and spatial gate side by side", attention="parallel"),
+    _ar_spm("ar-spm-resnet", "ResNet-18 as encoder", backbone="resnet", encoder_channels=ResidualTrunk.CHANNELS),
+    _ar_spm("ar-spm-densenet", "DenseNet-121 as encoder", backbone="densenet", encoder_channels=(64,)),
     _ar_spm("ar-spm-distillation", "distillation as the third term", third="distillation"),
     Experiment("ar-spm-small", "ar_spm", _SMALL_AR_SPM, _OURS, "AR-SPM in minutes on a CPU"),
     Experiment("i2g", "i2g", i2g.Settings(), _I2G, "I2G, Tables 1 to 3: trained V-F, 10-way"),

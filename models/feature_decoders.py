@@ -35,14 +35,16 @@ class ColeDecoder(nn.Module):
     CHANNELS: ClassVar = (256, 128, 64, 32, 32)
     mean_landmarks: Tensor
 
-    def __init__(self, side: int = 224, channels: Sequence[int] = CHANNELS, warps: bool = True) -> None:
+    def __init__(
+        self, side: int = 224, channels: Sequence[int] = CHANNELS, warps: bool = True, space: int = FEATURES
+    ) -> None:
         super().__init__()
         start, remainder = divmod(side, 2 ** (len(channels) - 1))
         if remainder or not start:
             raise ValueError(
                 f"a side of {side} pixels: {len(channels)} channels need a multiple of {2 ** (len(channels) - 1)}"
             )
-        self.first = nn.Linear(FEATURES, _HIDDEN)
+        self.first = nn.Linear(space, _HIDDEN)
         self.texture = nn.Sequential(
             nn.Linear(_HIDDEN, channels[0] * start * start),
             nn.ReLU(),
@@ -82,12 +84,14 @@ class AttentionDecoder(nn.Module):
     CHANNELS: ClassVar = (512, 512, 512, 256, 64, 32)
     _LAYERS: ClassVar = (3, 2, 3, 2, 1)  # transposed convolutions of each group; the first doubles
 
-    def __init__(self, side: int = 224, channels: Sequence[int] = CHANNELS, kind: Attention = "cbam") -> None:
+    def __init__(
+        self, side: int = 224, channels: Sequence[int] = CHANNELS, kind: Attention = "cbam", space: int = FEATURES
+    ) -> None:
         super().__init__()
         start, remainder = divmod(side, 32)
         if remainder or not start or len(channels) != len(self.CHANNELS):
             raise ValueError(f"a side of {side} pixels, {len(channels)} channels: expected a multiple of 32, and 6")
-        self.first = nn.Linear(FEATURES, _HIDDEN)
+        self.first = nn.Linear(space, _HIDDEN)
         layers: list[nn.Module] = [
             nn.ReLU(),
             nn.Linear(_HIDDEN, channels[0] * start * start),

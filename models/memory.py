@@ -11,7 +11,7 @@ from models.state import LAST
 from models.system import Phase
 
 TO_VALIDATE = "--validate-every 0 goes on without validation; else shorter crops, in a new --out"
-TO_SAVE = "a checkpoint is put together in main memory: free some; --average 0, in a new --out, makes it smaller"
+TO_SAVE = "free some main memory: a checkpoint goes through it, tensor by tensor"
 
 
 @contextmanager

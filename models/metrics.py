@@ -202,6 +202,32 @@ def frechet(found: Tensor, real: Tensor) -> float:
     return float(apart + spread_a.trace() + spread_b.trace() - 2 * shared)
 
 
+class LinearLabels:
+    """Labels from face embeddings: ridge regression to one number for each label, of which the largest wins."""
+
+    def __init__(self, embeddings: Tensor, labels: Sequence[str | None], ridge: float = 1e-2) -> None:
+        self.kinds = sorted({label for label in labels if label is not None})
+        held = [(row, self.kinds.index(label)) for row, label in enumerate(labels) if label is not None]
+        rows, places = (torch.tensor(column) for column in zip(*held, strict=True))
+        x = embeddings.cpu()[rows].double()
+        y = torch.nn.functional.one_hot(places, len(self.kinds)).double()
+        self._mean, self._offset = x.mean(0), y.mean(0)
+        self._slopes = _ridge(x - self._mean, y - self._offset, ridge)
+
+    def of(self, embeddings: Tensor) -> list[str]:
+        """The label of each face (N, D)."""
+        scores = (embeddings.cpu().double() - self._mean) @ self._slopes + self._offset
+        return [self.kinds[place] for place in scores.argmax(dim=1).tolist()]
+
+
+def _ridge(x: Tensor, y: Tensor, ridge: float) -> Tensor:
+    """The slopes from centred x (n, D) to centred y (n,) or (n, C)."""
+    slopes: Tensor = torch.linalg.solve(
+        x.T @ x / len(x) + ridge * torch.eye(x.shape[1], dtype=x.dtype), x.T @ y / len(x)
+    )
+    return slopes
+
+
 class LinearGender:
     """Gender from face embeddings: ridge regression to +1 (f) and -1 (m), fitted on real training faces only."""
 
@@ -211,9 +237,7 @@ class LinearGender:
         y = torch.tensor([1.0 if g == "f" else -1.0 for g in genders if g in ("m", "f")], dtype=torch.double)
         self._mean, self._offset = x.mean(0), y.mean()
         x, y = x - self._mean, y - self._offset
-        self._slopes = torch.linalg.solve(
-            x.T @ x / len(x) + ridge * torch.eye(x.shape[1], dtype=x.dtype), x.T @ y / len(x)
-        )
+        self._slopes = _ridge(x, y, ridge)
 
     def female(self, embeddings: Tensor) -> Tensor:
         """Whether each face is called a woman's, (N,)."""

@@ -43,6 +43,7 @@ class Settings:
     layout: Literal["own", "vgg"] = "own"
     width: Size = 32  # channels of the first stage
     embedding: Size = 1024  # fewer lose what different faces share, and voices tell of nothing else; vgg: before 4,096
+    features: Size = vggface.FEATURES  # vgg: of the penultimate layer, as long as the `space` of what learns from it
     epochs: Positive = 16
     batch: Annotated[int, Ge(2)] = 32  # pictures; batch norm needs two
     rate: MoreThanZero = 2e-3  # at the start; it falls to zero along half a cosine
@@ -162,8 +163,8 @@ def _unfinished(out: Path) -> Path:
 
 def _expect(path: Path, found: dict[str, Any], facts: dict[str, Any]) -> None:
     held = found.get("settings")
-    if isinstance(held, dict):  # a file of before there was a choice of layout
-        found = {**found, "settings": {"layout": "own", **held}}
+    if isinstance(held, dict):  # a file of before there was a choice of these
+        found = {**found, "settings": {"layout": "own", "features": vggface.FEATURES, **held}}
     differ = [key for key, value in facts.items() if found.get(key) != value]
     if differ:
         raise UsageError(f"{path} is of another {', '.join(differ)}: remove it, or choose another --out")
@@ -210,8 +211,8 @@ def _start(settings: Settings, people: int, device: torch.device) -> State:
 def _untrained(settings: Settings) -> tuple[nn.Module, int]:
     """The network of a layout, and how many numbers it embeds a face in."""
     if settings.layout == "vgg":
-        shape = vggface.Shape(0, settings.width, settings.embedding, vggface.OWN_SIDE)
-        return VggFace(shape, norms=True), vggface.FEATURES
+        shape = vggface.Shape(0, settings.width, settings.embedding, vggface.OWN_SIDE, settings.features)
+        return VggFace(shape, norms=True), settings.features
     return OwnNet(Shape(settings.width, settings.embedding)), settings.embedding
 
 

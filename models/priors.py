@@ -15,16 +15,16 @@ _SEED = 0
 
 
 class Priors(nn.Module):
-    """Three mean features, (4096,) each; zero until `models.ar_spm.begin` fills them."""
+    """Three mean features; zero until `models.ar_spm.begin` fills them."""
 
     neutral: Tensor
     male: Tensor
     female: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, space: int = FEATURES) -> None:
         super().__init__()
         for name in ("neutral", "male", "female"):
-            self.register_buffer(name, torch.zeros(FEATURES))
+            self.register_buffer(name, torch.zeros(space))
 
     def of(self, male: Tensor) -> Tensor:
         """The priors (B, 4096) of the genders of voices (B,): the male one where true."""

@@ -91,7 +91,10 @@ def known(corpus: Corpus, judge: Judge, manifest: str | None) -> Known:
         metrics.mean_of_each(real, owner, corpus.n_people),
         metrics.LinearGender(real, genders) if both else None,
         "" if heard else "the model was trained on another manifest",
-        "" if both else "the training people are not known to be of both genders",
+        ""
+        if both
+        else "the training people are not known to be of both genders: column `gender` of the manifest, which "
+        "`pipeline run` fills from the files of voices.metadata in params.yaml",
     )
 
 

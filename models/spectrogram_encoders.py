@@ -1,13 +1,18 @@
-"""Voice encoders over complex spectrograms (B, 2, 257, T), frequency before time: Speech2Face's and AR-SPM's."""
+"""Voice encoders over complex spectrograms (B, 2, 257, T), frequency before time: Speech2Face's and AR-SPM's.
+
+`space` is how many features they say, VGG-Face's 4,096 unless a smaller network of ours is imitated.
+"""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from models.backbones import DenseTrunk, ResidualTrunk
 from models.cbam import Attention, attention
 from models.vggface import FEATURES
 
+Backbone = Literal["own", "resnet", "densenet"]
 _KERNEL = 4  # of Speech2Face
 
 
@@ -22,7 +27,7 @@ class SpeechEncoder(nn.Module):
     _POOLED: ClassVar = (2, 3, 4, 5)  # places of the convolutions that a pool follows
     _ROWS: ClassVar = 57  # frequencies that are left of 257
 
-    def __init__(self, channels: Sequence[int] = CHANNELS, hidden: int = 4096) -> None:
+    def __init__(self, channels: Sequence[int] = CHANNELS, hidden: int = 4096, space: int = FEATURES) -> None:
         super().__init__()
         if len(channels) != len(self.CHANNELS):
             raise ValueError(f"{len(channels)} channels: expected {len(self.CHANNELS)}, one for each convolution")
@@ -36,7 +41,7 @@ class SpeechEncoder(nn.Module):
                 layers.append(nn.MaxPool2d((1, 2)))
         self.convolutions = nn.Sequential(*layers)
         self.last = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(channels[-1]))
-        self.head = nn.Sequential(nn.Linear(channels[-1] * self._ROWS, hidden), nn.ReLU(), nn.Linear(hidden, FEATURES))
+        self.head = nn.Sequential(nn.Linear(channels[-1] * self._ROWS, hidden), nn.ReLU(), nn.Linear(hidden, space))
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         """Features (B, 4096), linear: not rectified."""
@@ -72,17 +77,24 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn
 class ResidualEncoder(nn.Module):
     """AR-SPM's: trunk, attention, a fully connected layer at every place, and their mean; then the fusion layer.
 
-    22.9 million parameters. What is added to a prior, and where, is the system's to say.
+    22.9 million parameters. What is added to a prior, and where, is the system's to say. The paper names ResNet and
+    DenseNet as trunks that it tried, without their sizes: `models.backbones` has the smallest common ones.
     """
 
     CHANNELS: ClassVar = (64, 128, 256, 512, 512)
 
-    def __init__(self, channels: Sequence[int] = CHANNELS, kind: Attention = "cbam") -> None:
+    def __init__(
+        self,
+        channels: Sequence[int] = CHANNELS,
+        kind: Attention = "cbam",
+        backbone: Backbone = "own",
+        space: int = FEATURES,
+    ) -> None:
         super().__init__()
-        self.trunk = Trunk(channels)
-        self.attention = attention(kind, channels[-1])
-        self.fc1 = nn.Sequential(nn.Conv2d(channels[-1], FEATURES, 1), nn.ReLU())
-        self.fc2 = nn.Linear(FEATURES, FEATURES)
+        self.trunk, width = _trunk(backbone, channels)
+        self.attention = attention(kind, width)
+        self.fc1 = nn.Sequential(nn.Conv2d(width, space, 1), nn.ReLU())
+        self.fc2 = nn.Linear(space, space)
 
     def forward(self, spectrogram: Tensor, prior: Tensor | None = None, before: bool = False) -> Tensor:
         """Features (B, 4096), with a prior (B, 4096) added to them, or `before` the fusion layer."""
@@ -92,6 +104,16 @@ class ResidualEncoder(nn.Module):
             return features
         fused: Tensor = self.fc2(hidden + prior) if before else self.fc2(hidden) + prior
         return fused
+
+
+def _trunk(backbone: Backbone, channels: Sequence[int]) -> tuple[nn.Module, int]:
+    """A trunk over spectrograms, and how many channels come out of it."""
+    if backbone == "densenet":
+        if len(channels) != 1:
+            raise ValueError(f"{len(channels)} channels: a DenseNet takes those of its stem alone")
+        dense = DenseTrunk(2, channels[0])
+        return dense, dense.width
+    return (Trunk(channels) if backbone == "own" else ResidualTrunk(2, channels)), channels[-1]
 
 
 class GenderClassifier(nn.Sequential):

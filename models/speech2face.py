@@ -21,6 +21,7 @@ from models.losses import l1
 from models.spectrogram import HOP, WINDOW, at_least, compressed, levelled
 from models.spectrogram_encoders import SpeechEncoder
 from models.system import Batch, Losses, Optimiser, Phase, Step, move
+from models.vggface import FEATURES
 from models.warp import warped
 from models.windows import heard
 
@@ -37,6 +38,7 @@ class Settings:
 
     features: str = PUBLISHED  # face network to imitate: `vggface`, or a file of `pretrain-face --set layout=vgg`
     rectified: bool = True  # its features after their ReLU
+    space: Positive = FEATURES  # how many it has
     encoder_channels: tuple[int, ...] = SpeechEncoder.CHANNELS
     hidden: Positive = 4096
     level: NotNegative = 0.0  # root mean square that waveforms are brought to; 0: as they are
@@ -69,8 +71,10 @@ def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
     if settings.frames[0] * HOP < shortest:
         raise ValueError(f"crops of {settings.frames[0]} frames: the encoder needs {-(-shortest // HOP)}")
     return {
-        "encoder": SpeechEncoder(settings.encoder_channels, settings.hidden),
-        "decoder": ColeDecoder(settings.pixels, settings.decoder_channels, settings.decoder == "warped"),
+        "encoder": SpeechEncoder(settings.encoder_channels, settings.hidden, settings.space),
+        "decoder": ColeDecoder(
+            settings.pixels, settings.decoder_channels, settings.decoder == "warped", settings.space
+        ),
     }
 
 

@@ -6,26 +6,29 @@ either the old checkpoint or the new one.
 
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from manifests.errors import DataError, Missing, UsageError
 from manifests.settings import build
 from models import system as systems
+from models import tensor_file
 from models.facts import checked, place_of
 from models.system import Phase, System
 
 _KEY = "hqvox"
 _FORMAT = 1
 LAST = "last.safetensors"
+_LOOKED_AT = 1 << 20  # numbers at once: whether they are finite is found in as much memory again
 
 
 @dataclass(slots=True)
@@ -55,22 +58,42 @@ class Model:
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """One safetensors file, atomically."""
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = save(whole, {_KEY: json.dumps({"format": _FORMAT, **facts}, sort_keys=True)})
+    metadata = {_KEY: json.dumps({"format": _FORMAT, **facts}, sort_keys=True)}
     path.parent.mkdir(parents=True, exist_ok=True)
+    with _replacing(path) as temporary, temporary.open("wb") as out:
+        tensor_file.write(out, tensors, metadata)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def name_too(path: Path, other: Path) -> None:
+    """Give a file a second name, atomically; a copy, where the file system knows no links."""
+    with _replacing(other) as temporary:
+        try:
+            os.link(path, temporary)
+        except OSError:
+            with path.open("rb") as source, temporary.open("wb") as out:
+                shutil.copyfileobj(source, out)
+                out.flush()
+                os.fsync(out.fileno())
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary name, whose file takes the place of `path` once it is whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and facts of a file that `write` made. Raises Missing if it is absent, DataError if it is another's."""
+    """Tensors and facts of a file that `write` made; a tensor takes memory from when it is looked at.
+
+    Raises Missing if the file is absent, DataError if it is another's.
+    """
     if not path.is_file():
         raise Missing(f"no checkpoint {path}: `models train --out {path.parent}` makes one")
     try:
@@ -136,7 +159,8 @@ def restore(path: Path, state: State, tensors: Mapping[str, Tensor], facts: Mapp
 def expect_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Raise DataError for values that no training that went well leaves."""
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        parts = torch.split(tensor.flatten(), _LOOKED_AT) if tensor.is_floating_point() else ()
+        if not all(bool(torch.isfinite(part).all()) for part in parts):
             raise DataError(
                 f"{path}: {name} holds values that are not finite: the training went wrong, take another checkpoint"
             )
@@ -164,7 +188,8 @@ def restore_optimiser(name: str, optimiser: torch.optim.Optimizer, tensors: Mapp
 def load_model(path: Path, device: torch.device) -> Model:
     """A trained system from a checkpoint, or from a run's folder (its last checkpoint).
 
-    The networks are built without memory first: what a file says of their size costs nothing until its tensors fit.
+    The networks are built without memory, and the file's tensors become their weights: there is one copy of them, and
+    what a file says of their size costs nothing until its tensors fit. What only a resumed run needs is not read.
     Raises Missing for an absent file, DataError for one that is not a whole checkpoint of a run.
     """
     file = path / LAST if path.is_dir() else path
@@ -176,24 +201,34 @@ def load_model(path: Path, device: torch.device) -> Model:
     try:
         settings = build(system.Settings, told.settings, "settings")
         with torch.device("meta"):
-            sizes = systems.build(system, settings, told.n_identities)
+            networks = systems.build(system, settings, told.n_identities)
         phases = systems.plan(system, settings)
     except UsageError as error:
         raise DataError(f"{file} holds settings that make no run: {error}") from error
-    averaged = any(name.startswith("average/") for name in tensors)
+    kind = "average" if any(name.startswith("average/") for name in tensors) else "network"
+    tensors = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{kind}/")}
     expect_finite(file, tensors)
-    kind = "average" if averaged else "network"
-    put(sizes, tensors, file, kind, assign=True)
-    with torch.random.fork_rng(devices=[]):  # its tensors fit; built, as some layers hold constants that no file has
-        networks = systems.build(system, settings, told.n_identities)
     put(networks, tensors, file, kind, assign=True)
+    _add_constants(networks, lambda: systems.build(system, settings, told.n_identities))
     for network in networks.values():
         network.to(device).eval().requires_grad_(False)
     with file.open("rb") as stream:
-        digest = sha256(stream.read()).hexdigest()
+        digest = file_digest(stream, "sha256").hexdigest()
     begun = phases[: told.place.phase + (told.place.iteration > 0)]
     fusing = next((phase for phase in begun if phase.kind == "windows"), None)
     return Model(system, settings, networks, facts, digest, fusing)
+
+
+def _add_constants(networks: Mapping[str, nn.Module], build: Callable[[], Mapping[str, nn.Module]]) -> None:
+    """Give networks built without memory the constants that no file holds, from others like them, if there are any."""
+    lacking = [(n, key) for n, network in networks.items() for key, held in network.named_buffers() if held.is_meta]
+    if not lacking:
+        return
+    with torch.random.fork_rng(devices=[]):
+        others = build()
+    for name, key in lacking:
+        parent, _, leaf = key.rpartition(".")
+        setattr(networks[name].get_submodule(parent), leaf, others[name].get_buffer(key))
 
 
 def expect_faces(model: Model) -> None:

@@ -116,6 +116,12 @@ def needs_features(settings: Any) -> bool:
     return bool(getattr(settings, "features", ""))
 
 
+def expect_space(settings: Any, features: int) -> None:
+    """Raise UsageError where the frozen face network has another number of features than the system learns."""
+    if settings.space != features:
+        raise UsageError(f"space is {settings.space}: the face network {settings.features} has {features} features")
+
+
 def needs_judge(settings: Any) -> bool:
     """Whether a term of the losses looks through a frozen face network."""
     return any(getattr(settings, weight, 0.0) for weight in ("perceptual", "contrast", "alignment"))

@@ -63,6 +63,8 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
     if judge is not None:
         settings = system.fitted(settings, judge.space)
     features = face_features.load(settings.features, place.device) if system.needs_features(settings) else None
+    if features is not None:
+        system.expect_space(settings, features.network.shape.features)
     phases = wanted(system.plan(module, settings), options.until)
     with torch.device("meta"):
         expect_start(out, options.start, module, system.build(module, settings, 1))
@@ -85,8 +87,11 @@ def _train(out: Path, manifest: Path, experiment: Experiment, settings: Any, opt
             with memory.enough(f"in phase {phase.name} on {place.device}", memory.to_train(phase), out):
                 _run_phase(run, phase, corpus, validation, reporter)
             run.state.phase, run.state.iteration = run.state.phase + 1, 0
+            if run.state.phase == len(system.plan(module, settings)):
+                run.state.optimisers = {}  # nothing goes on from a finished run: its moments are two thirds of a file
             _save(run, f"{phase.name}.safetensors")
-            _save(run, LAST)
+            if place.leads:
+                state.name_too(out / f"{phase.name}.safetensors", out / LAST)
     return out / LAST
 
 

@@ -19,7 +19,7 @@ from models import state
 from models.face_net import Size
 from models.published import fill
 
-FEATURES = 4096  # numbers of the penultimate layer, in every size of the layout
+FEATURES = 4096  # numbers of the penultimate layer as published
 KIND = "own VGG face network"  # in the facts of files that `write` makes
 OWN_SIDE = 64  # pixels of what a network of ours takes
 _MEAN = (129.186, 104.762, 93.594)  # RGB, of 0..255
@@ -35,6 +35,7 @@ class Shape:
     width: Size = 64  # channels of the first stage; each further one has twice as many, the last as many as before
     hidden: Size = 4096  # of the first fully connected layer
     side: Size = 224  # pixels
+    features: Size = FEATURES  # of the second one, the penultimate layer
 
 
 class VggFace(nn.Module):
@@ -55,11 +56,11 @@ class VggFace(nn.Module):
         self.fc6 = nn.Linear(inputs * last * last, shape.hidden)
         if norms:
             self.bn6 = nn.BatchNorm1d(shape.hidden)
-        self.fc7 = nn.Linear(shape.hidden, FEATURES)
+        self.fc7 = nn.Linear(shape.hidden, shape.features)
         if norms:
-            self.bn7 = nn.BatchNorm1d(FEATURES)
+            self.bn7 = nn.BatchNorm1d(shape.features)
         if shape.classes:
-            self.fc8 = nn.Linear(FEATURES, shape.classes)
+            self.fc8 = nn.Linear(shape.features, shape.classes)
         self.norms = norms
 
     def _run(self, layer: str, norm: str, x: Tensor) -> Tensor:

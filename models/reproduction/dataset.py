@@ -7,6 +7,7 @@ import numpy as np
 from manifests.table import read_rows, read_table
 from models.reproduction.entry import Entry, Found, Line, Table, Value
 from models.reproduction.lab import Lab
+from models.reproduction.people import COLUMNS, absent
 
 SPLITS = ("train", "val", "test")
 COUNTS = ("identities", "images", "speech", "resolution")
@@ -34,18 +35,21 @@ def _counted(rows: list[dict[str, object]]) -> dict[str, Value]:
 
 
 def shares(lab: Lab, entry: Entry) -> Found:
-    """How many people are of each gender and nationality."""
+    """How many people are of each gender and nationality, and of what else is known of them."""
     table = read_table(lab.manifest, ["identity_id", "gender", "nationality"])
     people = {row["identity_id"]: row for row in table.to_pylist()}
+    known = [label for label in COLUMNS if label in lab.labels]
+    for label in known:
+        people = {one: row | {label: lab.labels[label].get(one)} for one, row in people.items()}
     tables = []
-    for column in ("gender", "nationality"):
+    for column in ("gender", "nationality", *known):
         having = Counter(row[column] or "unknown" for row in people.values())
         ours = tuple(
             Line(name, {"people": float(count), "share": 100 * count / len(people)})
             for name, count in having.most_common()
         )
         tables.append(Table(f"{entry.asks} By {column}.", entry.metrics, ours))
-    return Found(tuple(tables), missing=("ethnicity and age: no table of ours has them",))
+    return Found(tuple(tables), missing=absent(lab.labels))
 
 
 def funnel(lab: Lab, entry: Entry) -> Found:

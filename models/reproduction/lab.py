@@ -17,6 +17,7 @@ from models.judges import Judge
 from models.listening import Classes
 from models.reproduction.budgets import SPENDING, Spending, folder_name, planned
 from models.reproduction.entry import Budget, Member
+from models.reproduction.people import Labels
 from models.scores import Figure
 from models.setup import Options
 from models.state import Model
@@ -40,6 +41,7 @@ class Lab:
     judge_name: str | None = None  # of the scores; None: dlib's at the full budget, else our own
     seed: int = 0
     say: Callable[[str], None] = lambda text: None
+    labels: Labels = field(default_factory=dict)  # of people, beside the manifest's
     _done: dict[Hashable, Any] = field(default_factory=dict)  # what this process has made, by name
 
     @property

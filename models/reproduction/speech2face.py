@@ -5,6 +5,7 @@ from functools import partial
 
 from models.reproduction import dataset
 from models.reproduction.attributes import FROM_FACE, FROM_SPEECH
+from models.reproduction.called import genders
 from models.reproduction.entry import Claim, Entry, Found, Member, against, lines
 from models.reproduction.lab import Lab
 from models.reproduction.measures import RECALLS, loss_curves, together
@@ -15,7 +16,6 @@ from models.reproduction.spoken import (
     embedded,
     encoder_on,
     feature_table,
-    genders,
     lacking,
     measured_faces,
     retrieved,
@@ -96,9 +96,10 @@ ENTRIES = (
     Entry("E-S2F-08", "Speech2Face", "Several stretches of one voice.", partial(segments, count=4), (S2F,)),
     Entry(
         "E-S2F-09", "Speech2Face", "One speaker in two languages.",
-        partial(lacking, what="recordings of a speaker in two languages, and a column that names the language")
+        partial(lacking, what="column `language` of the recordings, and speakers recorded in two: no manifest has it, "
+                "VoxCeleb's metadata do not tell it, and no option supplies it")
     ),
-    Entry("E-S2F-10", "Speech2Face", "What voices say, by group.",
+    Entry("E-S2F-10", "Speech2Face", "t-SNE of what voices say, by group.",
         partial(embedded, ask=Ask("6 s", S2F)), (S2F,)),
     Entry("E-S2F-11", "Speech2Face", "The worst of them.", partial(worst, ask=Ask("6 s", S2F)), (S2F,)),
     Entry("E-S2F-12", "Speech2Face", "Who is in the data.", dataset.shares, metrics=dataset.SHARES),

@@ -1,7 +1,6 @@
 """What Speech2Face and AR-SPM are asked: features that voices say against those that faces show, and what is drawn."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -9,13 +8,14 @@ import torch
 from torch import Tensor
 
 from manifests.errors import Missing
-from models import agreement, ar_spm, charts, craniofacial, distances, metrics, probes, speech2face
+from models import ar_spm, charts, craniofacial, distances, metrics, speech2face, tsne
 from models.feature_decoders import Drawn
 from models.listening import FRAMES_PER_S
 from models.reproduction.conditioned import DISTANCES, found_among
 from models.reproduction.entry import Entry, Found, Line, Member, Table, Value
 from models.reproduction.lab import Lab
 from models.reproduction.measures import bytes_of, everybody, percent, portraits, sheet, together
+from models.reproduction.people import COLUMNS, absent
 from models.scores import figure
 
 FEATURE_METRICS = ("L1", "L2", "degrees", "L1'", "L2'", "degrees'")  # primed: of the drawn face, seen again
@@ -23,7 +23,7 @@ _MODULES: dict[str, ModuleType] = {"speech2face": speech2face, "ar_spm": ar_spm}
 _AT_ONCE = 32
 _SHOWN = 8
 _SECONDS = 6.0
-_GENDERS = ("f", "m")
+GENDERS = ("f", "m")
 _SIDE = 64  # pixels; any: only whether there are landmarks is asked
 
 
@@ -145,40 +145,6 @@ def worst(lab: Lab, entry: Entry, ask: Ask) -> Found:
     return drawings(lab, entry, (ask,), angles.argsort(descending=True)[:_SHOWN].tolist())
 
 
-def genders(lab: Lab, entry: Entry, asked: Sequence[Ask], beside: tuple[Table, ...] = ()) -> Found:
-    """What a probe of real faces calls drawn ones, against what it calls each person's real face (row-normalised).
-
-    `beside` are published tables of other attributes.
-    """
-    ours: list[Line] = []
-    pictures: list[Path] = []
-    for ask in asked:
-        studio = Studio(lab, ask.member)
-        known = probes.known(lab.corpus(studio.model, "train"), lab.judge, None)
-        if known.gender is None:
-            raise Missing(known.why_no_gender)
-        made = studio.drawn(studio.of(ask))
-        wanted, found = (
-            [_GENDERS[int(not female)] for female in known.gender.female(lab.judge.embed(faces)).tolist()]
-            for faces in (portraits(studio.corpus).float() / 255, made)
-        )
-        counts = agreement.confusion(wanted, found, _GENDERS)
-        shares = agreement.by_row(counts)
-        pictures.append(
-            charts.matrix(lab.pictures(entry.id) / f"gender-{len(pictures)}.png", ask.line, _GENDERS, shares)
-        )
-        ours.append(Line(ask.line, _agreed(agreement.agreement(counts, _GENDERS))))
-    lacks = ("ethnicity and age of the people: no table of ours has labels of them",)
-    return Found(
-        (Table(entry.asks, entry.metrics, tuple(ours), entry.published, entry.claims),), tuple(pictures), lacks
-    )
-
-
-def _agreed(shares: Mapping[str, float | None]) -> dict[str, Value]:
-    names = {"f": "female", "m": "male", "total": "total"}
-    return {names[name]: None if share is None else 100 * share for name, share in shares.items()}
-
-
 def measured_faces(lab: Lab, entry: Entry, ask: Ask) -> Found:
     """Craniofacial measures of what is drawn for voices against what is drawn for the faces themselves."""
     if not lab.faces("train", _SIDE).landmarks.isfinite().any():
@@ -193,19 +159,23 @@ def measured_faces(lab: Lab, entry: Entry, ask: Ask) -> Found:
 
 
 def embedded(lab: Lab, entry: Entry, ask: Ask) -> Found:
-    """The two principal components of what voices say, by gender and by nationality."""
+    """t-SNE of what voices say, by gender, nationality and what else is known of the people."""
+    tsne.libraries()  # told before anything is trained
     studio = Studio(lab, ask.member)
-    places = charts.principal(studio.of(ask).double().numpy())
+    places = tsne.placed(studio.of(ask).double().numpy())
+    how = f"t-SNE, perplexity {tsne.perplexity(len(places)):.3g}"
     pictures = []
     packed = studio.corpus.packed
-    for name, of in (("gender", packed.genders), ("nationality", packed.nationalities)):
+    known: dict[str, Sequence[str | None]] = {"gender": packed.genders, "nationality": packed.nationalities}
+    known |= {name: [lab.labels[name].get(one) for one in packed.people] for name in COLUMNS if name in lab.labels}
+    for name, of in known.items():
         groups = {
             value or "unknown": places[[row for row, other in enumerate(of) if other == value]]
             for value in sorted(set(of), key=str)
         }
         path = lab.pictures(entry.id) / f"features-by-{name}.png"
-        pictures.append(charts.scatter(path, f"what voices say, by {name}", groups))
-    return Found(pictures=tuple(pictures), missing=("ages and ethnicities: no table of ours has them",))
+        pictures.append(charts.scatter(path, f"what voices say, by {name} ({how})", groups))
+    return Found(pictures=tuple(pictures), missing=absent(lab.labels))
 
 
 def heard_gender(lab: Lab, entry: Entry) -> Found:
@@ -215,8 +185,8 @@ def heard_gender(lab: Lab, entry: Entry) -> Found:
     networks, settings = studio.model.networks, studio.model.settings
     batches = everybody(lab, studio.corpus, settings.frames[1])
     found = torch.cat([ar_spm.genders(networks, settings, batch).cpu() for batch in batches])
-    known = [row for row, of in enumerate(studio.corpus.packed.genders) if of in _GENDERS]
-    right = torch.tensor([_GENDERS[int(found[row])] == studio.corpus.packed.genders[row] for row in known])
+    known = [row for row, of in enumerate(studio.corpus.packed.genders) if of in GENDERS]
+    right = torch.tensor([GENDERS[int(found[row])] == studio.corpus.packed.genders[row] for row in known])
     values: dict[str, Value] = {"accuracy": percent(figure([right.double()]))}
     return Found((Table(entry.asks, entry.metrics, (Line(member.name, values),), entry.published, entry.claims),))
 
@@ -228,7 +198,7 @@ def priors(lab: Lab, entry: Entry, sizes: Sequence[int]) -> Found:
     every = lab.features.of_all(corpus.faces, studio.model.settings.rectified)
     owners = metrics.owners(corpus).tolist()
     of = {
-        g: torch.tensor([r for r, person in enumerate(owners) if corpus.packed.genders[person] == g]) for g in _GENDERS
+        g: torch.tensor([r for r, person in enumerate(owners) if corpus.packed.genders[person] == g]) for g in GENDERS
     }
     fewer = min(len(rows) for rows in of.values())
     if not fewer:

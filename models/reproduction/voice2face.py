@@ -12,7 +12,7 @@ from models.reproduction.matched import Choice, always, matched
 from models.reproduction.measures import Heard, judged
 from models.reproduction.sf2f import VOICE
 from models.reproduction.voices import (
-    by_gender,
+    by_group,
     from_noise,
     noise_against_voice,
     segments,
@@ -57,7 +57,7 @@ ENTRIES = (
         "E-V2F-03", "voice2face", "How much speech it takes.",
         partial(judged, heard=_DURATIONS, seconds=_SECONDS), (V2F,), ("cosine", "R@1", "R@10", "gender")
     ),
-    Entry("E-V2F-04", "voice2face", "Faces of each gender.", by_gender, (V2F,)),
+    Entry("E-V2F-04", "voice2face", "Faces of each gender and group of ages.", by_group, (V2F,)),
     Entry("E-V2F-05", "voice2face", "Seven stretches of each voice.", partial(segments, count=7), (V2F,)),
     Entry(
         "E-V2F-06", "voice2face", "What the discriminator makes of faces from voices and from noise.",

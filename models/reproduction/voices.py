@@ -12,6 +12,7 @@ from models import distances, listening
 from models.reproduction.entry import Entry, Found, Line, Table
 from models.reproduction.lab import Lab
 from models.reproduction.measures import bytes_of, of_length, portraits, sheet, together
+from models.reproduction.people import absent
 from models.state import Model
 from models.system import Batch, generator
 from pipeline.frontend import PROFILES, SAMPLE_RATE, mel
@@ -73,18 +74,22 @@ def from_noise(lab: Lab, entry: Entry, seconds: Sequence[float]) -> Found:
     return replace(sheet(lab, entry, columns, "noise"), missing=(lacks,))
 
 
-def by_gender(lab: Lab, entry: Entry) -> Found:
-    """A sheet for each gender: a real face of each person and the one made of their voice."""
+def by_group(lab: Lab, entry: Entry) -> Found:
+    """A sheet for each gender, and each known group of ages: people's real faces and those made of their voices."""
     model = lab.model(entry.members[0])
     corpus = lab.corpus(model)
     made = listening.hear(model, corpus, of_length(model, _SECONDS), lab.judge, (lab.seed, 0)).faces
+    ages = lab.labels.get("age group", {})
+    groups: dict[str, Sequence[str | None]] = {
+        "gender": corpus.packed.genders, "age": [ages.get(person) for person in corpus.packed.people]
+    }  # fmt: skip
     sheets = []
-    for gender in ("f", "m"):
-        rows = [place for place, of in enumerate(corpus.packed.genders) if of == gender][:_SHOWN]
-        if rows:
+    for name, of in groups.items():
+        for group in sorted({value for value in of if value}):
+            rows = [place for place, value in enumerate(of) if value == group][:_SHOWN]
             columns = {"real": portraits(corpus)[rows], entry.members[0].name: made[rows]}
-            sheets.append(sheet(lab, entry, columns, f"gender-{gender}"))
-    return together(*sheets, Found(missing=("groups of ages: no table of ours has ages",)))
+            sheets.append(sheet(lab, entry, columns, f"{name}-{group}"))
+    return together(*sheets, Found(missing=absent(lab.labels, ("age",))))
 
 
 def segments(lab: Lab, entry: Entry, count: int) -> Found:

@@ -3,7 +3,7 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 import pytest
@@ -13,12 +13,13 @@ from torch import nn
 from manifests.errors import DataError
 from models import ar_spm, feature_losses, ms_ssim, priors, state, train
 from models.ar_spm import Settings, Variant
-from models.cbam import ChannelGate, SpatialGate, SqueezeExcitation
+from models.backbones import ResidualTrunk
+from models.cbam import ChannelGate, ParallelGates, SpatialGate, SqueezeExcitation
 from models.experiments import EXPERIMENTS
 from models.feature_decoders import AttentionDecoder
 from models.priors import Priors
 from models.spectrogram import compressed
-from models.spectrogram_encoders import GenderClassifier, ResidualEncoder
+from models.spectrogram_encoders import Backbone, GenderClassifier, ResidualEncoder
 from tests.models import drawn, featured
 from tests.models.networks import n_parameters, shapes
 from tests.models.steps import built, moved, weights_of
@@ -91,12 +92,65 @@ def test_the_gates_are_the_official_ones() -> None:
     torch.testing.assert_close(place(x), x * place.norm(place.convolution(both)).sigmoid())
 
 
-@pytest.mark.parametrize(("kind", "gate"), [("cbam", SpatialGate), ("se", SqueezeExcitation), ("none", None)])
+def test_gates_in_parallel_both_see_what_comes_in() -> None:
+    torch.manual_seed(0)
+    x, gates = torch.randn(2, 32, 5, 6), ParallelGates(32).eval()
+    mlp, flat = gates.channel.shared, x.flatten(2)
+    channel = mlp(flat.mean(2)) + mlp(flat.max(2).values)
+    place = gates.spatial.norm(gates.spatial.convolution(torch.stack([x.max(1).values, x.mean(1)], 1)))
+    wanted = x / (1 + torch.exp(-(channel[:, :, None, None] + place)))
+    torch.testing.assert_close(gates(x), wanted)
+    in_series = gates.spatial(gates.channel(x))
+    assert (in_series - wanted).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("kind", "gate"),
+    [("cbam", SpatialGate), ("parallel", ParallelGates), ("se", SqueezeExcitation), ("none", None)],
+)
 def test_attention_is_a_choice_of_encoder_and_decoder(kind: str, gate: type | None) -> None:
     networks = built(ar_spm, replace(TINY, attention=kind))
     for name in ("encoder", "decoder"):
-        gates = [m for m in networks[name].modules() if isinstance(m, ChannelGate | SpatialGate | SqueezeExcitation)]
+        kinds = ChannelGate | ParallelGates | SpatialGate | SqueezeExcitation
+        gates = [m for m in networks[name].modules() if isinstance(m, kinds)]
         assert any(isinstance(m, gate) for m in gates) if gate else not gates
+
+
+@pytest.mark.parametrize(
+    ("backbone", "channels", "wanted"),
+    [("resnet", ResidualTrunk.CHANNELS, (512, 9, 19)), ("densenet", (64,), (1024, 8, 18))],
+)
+def test_other_trunks_say_the_same_features(
+    backbone: Backbone, channels: tuple[int, ...], wanted: tuple[int, ...]
+) -> None:
+    with torch.device("meta"):
+        encoder = ResidualEncoder(channels, backbone=backbone)
+        spectrogram = torch.empty(2, 2, 257, 598)
+        assert encoder.trunk(spectrogram).shape[1:] == wanted
+        assert encoder(spectrogram, torch.empty(2, 4096), before=True).shape == (2, 4096)
+    held = replace(Settings(), backbone=backbone, encoder_channels=channels)
+    assert held in [one.settings for one in EXPERIMENTS]
+
+
+def test_another_trunk_learns_and_a_wrong_number_of_widths_is_told() -> None:
+    settings = replace(TINY, backbone="densenet", encoder_channels=(2,))
+    networks = begun(settings)
+    phase = ar_spm.phases(settings)[1]
+    step, before = featured.featured(ar_spm, settings, networks, phase), weights_of(networks["encoder"].trunk)
+    assert float(ar_spm.update(step, featured.voices(32, frames=80))["total"]) > 0
+    assert moved(networks["encoder"].trunk, before)
+    for backbone, channels, told in (("densenet", (2, 2), "stem alone"), ("resnet", (2, 2), "expected 5")):
+        with pytest.raises(ValueError, match=told):
+            ResidualEncoder(channels, backbone=cast(Backbone, backbone))
+
+
+def test_fewer_features_make_every_network_that_has_them_smaller() -> None:
+    settings = replace(TINY, space=16, variant="neutral+fc")
+    with torch.device("meta"):
+        networks = ar_spm.build(settings, 5)
+        assert networks["encoder"](torch.empty(2, 2, 257, 298)).shape == (2, 16)
+        assert networks["decoder"](torch.empty(2, 16)).shape == (2, 3, 32, 32)
+    assert {buffer.shape for buffer in networks["priors"].buffers()} == {(16,)}
 
 
 def test_a_prior_takes_everybodys_first_face_before_anybodys_second() -> None:

@@ -1,9 +1,8 @@
-"""Figures: what is drawn where, and principal components against scikit-learn."""
+"""Figures: what is drawn where."""
 
 from pathlib import Path
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -45,11 +44,3 @@ def test_a_matrix_is_darker_where_the_share_is_larger(tmp_path: Path) -> None:
     start, cell = charts._LABELS + 3, charts._CELL
     first, second, unknown = (shown[start + y * cell, start + x * cell] for x, y in ((0, 0), (1, 0), (0, 1)))
     assert first[0] < second[0] < unknown[0] == 255
-
-
-def test_principal_components_are_scikit_learns() -> None:
-    decomposition = pytest.importorskip("sklearn.decomposition")
-    vectors = np.random.default_rng(0).normal(size=(30, 5)) * [5, 3, 1, 1, 1]
-    found, wanted = charts.principal(vectors), decomposition.PCA(2).fit_transform(vectors)
-    assert np.abs(found) == pytest.approx(np.abs(wanted))  # signs are free
-    assert charts.principal(vectors) == pytest.approx(charts.principal(vectors.copy()))

@@ -176,7 +176,7 @@ def test_the_trials_of_matching_are_at_least_20_000() -> None:
     assert 20_000 <= row["matching"]["trials"] < 20_100 and row["matching"]["binomial"] == pytest.approx(
         0.007, abs=1e-3
     )
-    assert row["matching"]["gender_only"] == metrics.matching_by_gender(["m", "f"] * 15)
+    assert row["matching"]["gender_only"] == metrics.matching_by_group(["m", "f"] * 15)
 
 
 def one_person(folder: Path) -> Path:

@@ -143,7 +143,7 @@ def test_a_head_of_one_size_and_way_is_asked_nothing_else(manifest: Path, cache:
     assert "no verification nor retrieval" in shown and "V-F 2-way" not in shown
 
 
-def test_people_are_told_apart_by_gender_and_nationality(manifest: Path, cache: Path) -> None:
+def test_people_are_told_apart_by_group_and_nationality(manifest: Path, cache: Path) -> None:
     groups = report_of(matcher(), manifest, cache)["groups"]
     assert {value: one["items"] for value, one in groups["gender"].items()} == {"f": 6, "m": 6}
     assert {value: one["items"] for value, one in groups["nationality"].items()} == {"Avenia": 6, "Torvia": 6}

@@ -114,7 +114,7 @@ def test_a_file_of_other_settings_or_another_half_is_left_alone(manifest: Path, 
 def test_a_file_of_before_there_was_a_choice_of_layout_is_finished(manifest: Path, tmp_path: Path) -> None:
     out = train(tmp_path / "own.safetensors", manifest, "a", TINY, CPU)
     tensors, facts = state.read(out)
-    del facts["settings"]["layout"], facts["format"]
+    del facts["settings"]["layout"], facts["settings"]["features"], facts["format"]
     state.write(out, tensors, facts)
     said: list[str] = []
     train(out, manifest, "a", TINY, CPU, say=said.append)

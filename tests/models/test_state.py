@@ -204,6 +204,48 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: p
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_second_name_is_the_same_file_or_a_copy_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def unknown(*_: Any) -> None:
+        raise OSError(95, "Operation not supported")
+
+    if not links:
+        monkeypatch.setattr(state.os, "link", unknown)
+    for value in (1.0, 2.0):  # over what was there
+        state.write(tmp_path / "phase", {"x": torch.full((3,), value)}, {"n": 1})
+        state.name_too(tmp_path / "phase", tmp_path / LAST)
+        assert (tmp_path / LAST).read_bytes() == (tmp_path / "phase").read_bytes()
+        assert (tmp_path / LAST).samefile(tmp_path / "phase") == links
+    state.write(tmp_path / LAST, {"x": torch.zeros(3)}, {"n": 2})
+    assert float(state.read(tmp_path / "phase")[0]["x"][0]) == 2.0
+    assert {path.name for path in tmp_path.iterdir()} == {"phase", LAST}
+
+
+def test_only_a_run_that_can_go_on_keeps_its_moments(run: Path) -> None:
+    def kinds(name: str) -> set[str]:
+        return {key.split("/")[0] for key in state.read(run / f"{name}.safetensors")[0]}
+
+    assert kinds("encoder-decoder") == kinds("settling") == {"network", "optimiser"}
+    assert kinds("fuser") == kinds("last") == {"network"}
+
+
+def test_what_no_file_holds_is_there_after_loading(run: Path) -> None:
+    """A decoder's constants are not in the checkpoint: they are made anew, and nothing is left without memory."""
+    model = state.load_model(run, CPU)
+    held = {key for network in model.networks.values() for key in network.state_dict()}
+    buffers = {
+        f"{name}/{key}": buffer for name, network in model.networks.items() for key, buffer in network.named_buffers()
+    }
+    constants = {key: buffer for key, buffer in buffers.items() if key.partition("/")[2] not in held}
+    assert constants and not any(buffer.is_meta for buffer in buffers.values())
+    fresh = sf2f.build(model.settings, model.facts["n_identities"])
+    for key, buffer in constants.items():
+        name, _, place = key.partition("/")
+        assert torch.equal(buffer, fresh[name].get_buffer(place)), key
+
+
 def test_moments_come_back_bit_for_bit(tmp_path: Path) -> None:
     def made() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
         torch.manual_seed(0)

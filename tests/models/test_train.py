@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from manifests import weights
 from manifests.errors import DataError, Missing, UsageError
-from models import judges, sf2f, state, system, train, vggface, voice2face
+from models import judges, sf2f, speech2face, state, system, train, vggface, voice2face
 from models.experiments import find
 from models.setup import Options
 from models.state import LAST
@@ -247,8 +247,8 @@ def test_an_iteration_that_is_not_finite_is_skipped_counted_and_leaves_no_trace(
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "two", manifest, short)
     broken_at(monkeypatch, {3})
-    three = replace(short, iterations=3)
-    run(tmp_path / "three", manifest, three)
+    three = replace(short, iterations=3, settling=1)  # a run that is not finished keeps its moments
+    run(tmp_path / "three", manifest, three, replace(QUIET, until="encoder-decoder"))
     before, _ = state.read(tmp_path / "two" / LAST)
     after, facts = state.read(tmp_path / "three" / LAST)
     assert facts["place"]["skipped"] == 1
@@ -576,6 +576,13 @@ def test_a_run_does_not_go_on_with_moments_that_are_not_its_own(
         run(tmp_path, manifest, tiny)
 
 
+def test_features_of_another_length_are_told() -> None:
+    settings = speech2face.Settings(features="own.safetensors", space=64)
+    system.expect_space(settings, 64)
+    with pytest.raises(UsageError, match=r"space is 64: the face network own\.safetensors has 4096 features"):
+        system.expect_space(settings, 4096)
+
+
 FEATURED = replace(
     drawn.SF2F, encoder="cnn", decoder="deconv", identity_discriminator="none", image_discriminator="none",
     perceptual=0.0, iterations=2, settling=0, fuser_iterations=0,
@@ -595,6 +602,7 @@ def featured_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     def train_it(manifest: Path, file: Path | None) -> list[Step]:
         monkeypatch.setattr(system, "needs_features", lambda settings: file is not None)
         monkeypatch.setattr(sf2f.Settings, "features", str(file), raising=False)
+        monkeypatch.setattr(sf2f.Settings, "space", 4096, raising=False)
         seen.clear()
         run(tmp_path / "run", manifest, FEATURED)
         return list(seen)

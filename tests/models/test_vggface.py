@@ -67,6 +67,12 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "vgg.safetensors"
 
 
+def test_a_shorter_penultimate_layer_is_kept_in_its_file(tmp_path: Path) -> None:
+    vggface.write(tmp_path / "short.safetensors", VggFace(replace(narrow().shape, features=24)), {"half": "a"})
+    found = face_features.load(str(tmp_path / "short.safetensors"), CPU)
+    assert found.features(torch.rand(2, 3, 80, 80)).shape == (2, 24) and found.network.shape.features == 24
+
+
 def test_a_file_of_ours_gives_features_and_says_which_network_made_them(file: Path) -> None:
     found = face_features.load(str(file), CPU)
     assert found.name == "own-vgg-a" and len(found.sha256) == 64

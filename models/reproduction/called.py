@@ -1,0 +1,88 @@
+"""What drawn faces are called, and what the real ones are: gender, age, ethnicity, by linear probes of real faces."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.errors import Missing
+from models import agreement, charts, metrics, probes
+from models.agreement import AGE_GROUPS
+from models.reproduction.entry import Entry, Found, Line, Table, Value
+from models.reproduction.lab import Lab
+from models.reproduction.measures import portraits
+from models.reproduction.people import absent
+from models.reproduction.spoken import GENDERS, Ask, Studio
+
+
+def genders(lab: Lab, entry: Entry, asked: Sequence[Ask], beside: Mapping[str, Table] = MappingProxyType({})) -> Found:
+    """What a probe of real faces calls drawn ones, against what it calls each person's real face (row-normalised).
+
+    `beside` are published tables of other labels, by these.
+    """
+    ours: list[Line] = []
+    pictures: list[Path] = []
+    for ask in asked:
+        studio = Studio(lab, ask.member)
+        known = probes.known(lab.corpus(studio.model, "train"), lab.judge, None)
+        if known.gender is None:
+            raise Missing(known.why_no_gender)
+        made = studio.drawn(studio.of(ask))
+        wanted, found = (
+            [GENDERS[int(not female)] for female in known.gender.female(lab.judge.embed(faces)).tolist()]
+            for faces in (portraits(studio.corpus).float() / 255, made)
+        )
+        counts = agreement.confusion(wanted, found, GENDERS)
+        shares = agreement.by_row(counts)
+        pictures.append(
+            charts.matrix(lab.pictures(entry.id) / f"gender-{len(pictures)}.png", ask.line, GENDERS, shares)
+        )
+        ours.append(Line(ask.line, _agreed(agreement.agreement(counts, GENDERS))))
+    table = Table(entry.asks, entry.metrics, tuple(ours), entry.published, entry.claims)
+    if not beside:
+        return Found((table,), tuple(pictures))
+    others = tuple(_named(lab, asked[0], label, printed) for label, printed in beside.items())
+    return Found((table, *others), tuple(pictures), absent(lab.labels, tuple(beside)))
+
+
+def _named(lab: Lab, ask: Ask, label: str, printed: Table) -> Table:
+    """A published confusion matrix beside ours, where the label is known of the people."""
+    if label not in lab.labels:
+        return printed
+    kinds = tuple(dict.fromkeys((*printed.metrics, *sorted(set(lab.labels[label].values())))))
+    shares = agreement.by_row(_called(lab, ask, label, kinds))
+    ours = tuple(Line(kind, dict(zip(kinds, row, strict=True))) for kind, row in zip(kinds, shares, strict=True))
+    return Table(printed.title, kinds, ours, printed.published)
+
+
+def _called(lab: Lab, ask: Ask, label: str, kinds: Sequence[str]) -> NDArray[np.int64]:
+    """What a linear probe of the training people's real faces calls drawn faces (columns) and real ones (rows)."""
+    studio = Studio(lab, ask.member)
+    train = lab.corpus(studio.model, "train")
+    known = [lab.labels[label].get(train.packed.people[person]) for person in metrics.owners(train).tolist()]
+    if len(set(known) - {None}) < 2:
+        raise Missing(f"two values of `{label}` or more among the people of split `train`, in the CSV of --people")
+    probe = metrics.LinearLabels(metrics.embedded(lab.judge, train), known)
+    wanted, found = (
+        probe.of(lab.judge.embed(faces))
+        for faces in (portraits(studio.corpus).float() / 255, studio.drawn(studio.of(ask)))
+    )
+    return agreement.confusion(wanted, found, kinds)
+
+
+def ages(lab: Lab, entry: Entry, asked: Sequence[Ask]) -> Found:
+    """Age groups of drawn faces against those of real ones, by a probe of the training people's ages."""
+    if lacks := absent(lab.labels, ("age",)):
+        return Found((Table(entry.asks, entry.metrics, (), entry.published, entry.claims),), missing=lacks)
+    ours = []
+    for ask in asked:
+        shares = agreement.agreement(_called(lab, ask, "age group", AGE_GROUPS), AGE_GROUPS)
+        ours.append(Line(ask.line, {name: None if share is None else 100 * share for name, share in shares.items()}))
+    return Found((Table(entry.asks, entry.metrics, tuple(ours), entry.published, entry.claims),))
+
+
+def _agreed(shares: Mapping[str, float | None]) -> dict[str, Value]:
+    names = {"f": "female", "m": "male", "total": "total"}
+    return {names[name]: None if share is None else 100 * share for name, share in shares.items()}
