@@ -6,7 +6,7 @@ Both branches first learn to name the training people, in the place of the paper
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +43,7 @@ class Settings:
     side: Positive = 224  # pixels of the crop that the network sees
     crop: Annotated[float, Interval(gt=0, le=1)] = 0.85  # of the picture's side
     batch: Positive = 64
+    optimiser: Literal["sgd", "adam"] = "sgd"
     rate: NotNegative = 1e-2
     last_rate: NotNegative = 1e-8  # of the last of ten stretches, log-spaced
     momentum: BelowOne = 0.9
@@ -84,21 +85,29 @@ def phases(settings: Settings) -> tuple[Phase, ...]:
     s = settings
     heard = (s.width + _EXTRA,) * 2
 
-    def sgd(iterations: int, *networks: str) -> dict[str, Optimiser]:
+    def moving(iterations: int, *networks: str) -> dict[str, Optimiser]:
         every = max(iterations // _EPOCHS, 1)
         decay = (s.last_rate / s.rate) ** (1 / (_EPOCHS - 1)) if s.rate else 1.0
         return {
             "all": Optimiser(
-                networks, s.rate, kind="sgd", momentum=s.momentum, weight_decay=s.weight_decay, decay=decay, every=every
+                networks, s.rate, kind=s.optimiser, momentum=s.momentum, weight_decay=s.weight_decay, decay=decay,
+                every=every,
             )
-        }
+        }  # fmt: skip
 
     return (
         Phase(
-            "voices", "paired", s.voice_iterations, s.batch, heard, sgd(s.voice_iterations, "voice", "voice_classifier")
+            "voices",
+            "paired",
+            s.voice_iterations,
+            s.batch,
+            heard,
+            moving(s.voice_iterations, "voice", "voice_classifier"),
         ),
-        Phase("faces", "faces", s.face_iterations, s.batch, (0, 0), sgd(s.face_iterations, "face", "face_classifier")),
-        Phase("matching", "paired", s.iterations, s.batch, heard, sgd(s.iterations, "voice", "face", "head")),
+        Phase(
+            "faces", "faces", s.face_iterations, s.batch, (0, 0), moving(s.face_iterations, "face", "face_classifier")
+        ),
+        Phase("matching", "paired", s.iterations, s.batch, heard, moving(s.iterations, "voice", "face", "head")),
     )
 
 

@@ -39,6 +39,7 @@ class FaceBranch(nn.Sequential):
             nn.Flatten(),
             nn.Sequential(nn.Linear(hidden, embedding), nn.ReLU()),  # fc7: 1024
         )
+        _begin(self)
 
 
 class VoiceBranch(nn.Sequential):
@@ -58,6 +59,16 @@ class VoiceBranch(nn.Sequential):
             nn.Flatten(),
             nn.Sequential(nn.Linear(hidden, embedding), nn.ReLU()),  # fc7: 1024
         )
+        _begin(self)
+
+
+def _begin(network: nn.Module) -> None:
+    """Weights at which rectified layers keep their scale (He et al. 2015): fc6 and fc7 have no batch norm to do so."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> nn.Sequential:
@@ -79,6 +90,7 @@ class Head(nn.Module):
             nn.ReLU(),
             nn.Linear(second, candidates),
         )
+        _begin(self)
 
     def forward(self, probe: Tensor, gallery: Tensor) -> Tensor:
         """Logits of the candidates, in their order."""
