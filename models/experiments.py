@@ -139,11 +139,12 @@ _SMALL_SPEECH2FACE = replace(
     decoder="plain",
     decoder_channels=(64, 32, 16, 16, 16),
     pixels=64,
-    decoder_iterations=600,
-    direction=3000.0,
+    likeness=10.0,  # with more, patterns that only the face network sees
+    decoder_iterations=2000,
+    direction=300.0,
     distillation=25_000.0,
-    batch=16,
-    iterations=500,
+    rate=2e-3,
+    iterations=4000,
     decay_every=100,
     frames=(262, 262),  # the shortest that the encoder takes
 )
@@ -153,12 +154,14 @@ _SMALL_AR_SPM = replace(
     decoder_channels=(64, 64, 64, 32, 16, 16),
     gender_channels=(8, 16, 32, 32, 32),
     pixels=64,
-    first_layer=0.003,
-    classes=3.0,
-    decoder_iterations=600,
+    first_layer=0.0016,
+    classes=0.3,
+    rate=3e-4,
+    epsilon=1e-8,  # the paper's damps gradients as small as these
+    decoder_iterations=2000,
     gender_iterations=200,
-    iterations=600,
-    decay_every=60,
+    iterations=1500,
+    decay_every=200,
     frames=(300, 300),
 )
 
