@@ -124,10 +124,10 @@ _SMALL_FROZEN = replace(
     side=64,
     batch=64,
     encoder_batch=32,
-    voice_iterations=400,
-    face_iterations=300,
-    iterations=400,
-    frames=(100, 200),
+    voice_iterations=1500,
+    face_iterations=600,
+    iterations=800,
+    frames=(200, 300),
 )
 
 # For `--set features=FILE` of our own network: its features are longer than VGG-Face's, so `models balance` proposes
@@ -180,9 +180,9 @@ _SMALL_I2G = replace(
     weight_decay=0.0,
     matching_iterations=600,
     batch=12,
-    rate=5e-4,
+    rate=1e-3,
     discriminator_rate=2.5e-4,
-    iterations=500,
+    iterations=3000,
 )
 _SMALL_WAV2PIX = replace(
     wav2pix.Settings(),
