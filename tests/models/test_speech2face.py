@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from manifests.errors import DataError, UsageError
-from models import balance, data, feature_losses, pack, speech2face, state, system, train
+from models import balance, data, feature_losses, pack, speech2face, state, system, train, vggface
 from models.balance import measure, proposed
 from models.experiments import find
 from models.feature_decoders import ColeDecoder
 from models.spectrogram import compressed
 from models.spectrogram_encoders import SpeechEncoder
 from models.speech2face import Settings
+from models.vggface import VggFace
 from models.warp import warped
 from tests.models import drawn, featured
 from tests.models.networks import check_gradients, check_rows_alone, n_parameters, on_meta, shapes
@@ -227,11 +228,25 @@ def test_the_mean_landmarks_are_those_that_are_known_and_the_plain_decoder_needs
     networks = built(speech2face, TINY)
     with pytest.raises(DataError, match="--set decoder=plain"):
         speech2face.begin(networks, TINY, corpus, featured.features())
-    known = torch.full_like(corpus.landmarks, torch.nan)
-    known[3], known[5] = 10.0, 20.0
+    known, shape = torch.full_like(corpus.landmarks, torch.nan), torch.rand(68, 2)
+    known[3], known[5] = 10.0 + shape, 20.0 + 3 * shape
     speech2face.begin(networks, TINY, replace(corpus, landmarks=known), featured.features())
     assert isinstance(networks["decoder"], ColeDecoder)
-    torch.testing.assert_close(networks["decoder"].mean_landmarks, torch.full((68, 2), 15.0))
+    torch.testing.assert_close(networks["decoder"].mean_landmarks, 15.0 + 2 * shape)
+    line = torch.stack([torch.linspace(0, 31, 68), torch.linspace(5, 25, 68)], dim=1)
+    for wrong in (torch.full((68, 2), 7.0), line, 1e30 * (shape - 0.5), 500.0 + 9 * shape):
+        with pytest.raises(DataError, match=r"no face in pictures of 32 pixels.*--set decoder=plain"):
+            speech2face.begin(networks, TINY, replace(corpus, landmarks=known * 0 + wrong), featured.features())
+
+
+def test_a_decoder_that_diverges_ends_with_an_error_and_not_with_the_process(tmp_path: Path) -> None:
+    """Its landmarks are not finite then; the warp must not look for pixels there."""
+    manifest = drawn.write_manifest(tmp_path / "drawn", drawn.Sketch(audio=True, landmarks=True))
+    vggface.write(tmp_path / "vgg.safetensors", VggFace(replace(featured.SHAPE, features=16)), {"half": "a"})
+    settings = replace(TINY, features=str(tmp_path / "vgg.safetensors"), space=16, decoder_rate=1e30)
+    options = replace(drawn.CPU, validate_every=0, save_every=0, max_skipped=2)
+    with pytest.raises(DataError, match=r"3 iterations gave losses that are not finite \(limit 2\)"):
+        train.train(tmp_path / "run", manifest, drawn.experiment(settings), settings, options)
 
 
 def test_short_voices_are_repeated_and_windows_averaged() -> None:
