@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from manifests.settings import BelowOne, Count, MoreThanZero, NotNegative, Positive
 from models.data import Corpus
 from models.fusers import mean_of_windows
+from models.galleries import expect_batch, expect_people
 from models.losses import frozen
 from models.noise import flipped, strangers, truncated
 from models.relid import Discriminator, critic, penalty, relid
@@ -32,6 +33,7 @@ NEEDS: Mapping[str, str] = {}
 _LEVEL = 0.01  # root mean square of a waveform, full scale being 1
 _SILENT = 1e-6
 _STRETCHES = 3  # of stage A's learning rate
+_FEWEST = 2  # people of stage B, which mistakes one for another
 _CENTRED = 64  # training faces
 _SEED = 0  # of the noise that faces are made with outside training
 
@@ -93,8 +95,13 @@ def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
 
 
 def phases(settings: Settings) -> tuple[Phase, ...]:
-    """Stage A and stage B; a batch of the second holds the voices and faces of all its discriminator steps."""
+    """Stage A and stage B; a batch of the second holds the voices and faces of all its discriminator steps.
+
+    Raises UsageError where batches of stage A are smaller than its galleries.
+    """
     s = settings
+    if _matches(s):
+        expect_batch(s.candidates, s.matching_batch)
     matching = Optimiser(
         ("speech", "face"), s.matching_rate, kind=s.matching_optimiser, momentum=s.momentum,
         weight_decay=s.weight_decay, decay=s.matching_decay, every=-(-s.matching_iterations // _STRETCHES),
@@ -113,6 +120,10 @@ def phases(settings: Settings) -> tuple[Phase, ...]:
     )  # fmt: skip
 
 
+def _matches(settings: Settings) -> bool:
+    return settings.stage_a and settings.matching_iterations > 0
+
+
 def side(settings: Settings) -> int:
     """Pixels of the real and generated faces."""
     return FIRST_SIDE << len(settings.face_channels)
@@ -123,9 +134,11 @@ def begin(networks: Mapping[str, nn.Module], settings: Settings, corpus: Corpus,
 
     The sum over the picture makes that part many times larger than what tells faces apart. It cancels where a voice
     chooses among faces, so that such training never removes it, and drowns the rest where a face chooses among voices.
+    Raises DataError for too few people.
     """
     del features
-    if settings.stage_a and settings.matching_iterations:
+    expect_people(settings.candidates if _matches(settings) else _FEWEST, corpus.n_people)
+    if _matches(settings):
         face = cast(FaceEncoder, networks["face"])
         rows = torch.linspace(0, len(corpus.faces) - 1, _CENTRED).long()
         seen = corpus.faces[rows.to(corpus.faces.device)].to(face.embedding.bias.device).float() / 255
@@ -140,6 +153,7 @@ def update(step: Step, batch: Batch) -> Losses:
 def _match(step: Step, batch: Batch) -> Losses:
     """Stage A: one step of S and F; phi, with which stage B will begin, follows F."""
     s: Settings = step.settings
+    expect_batch(s.candidates, len(batch.identity))
     with step.autocast():
         voices = step.parallel["speech"](prepared(batch.wave, s))
         faces = step.parallel["face"](2 * flipped(batch.face, step.noise) - 1)
@@ -154,13 +168,17 @@ def matching(scores: Tensor, identity: Tensor, candidates: int, noise: torch.Gen
     """Cross-entropy of finding the right of K candidates (section 3.1), and the share of errors.
 
     `scores` (B, B) are of each probe, by row, with everything in the batch; the candidates that are not right are drawn
-    from the rows of other people, fewer where there are not so many.
+    from the rows of other people. A probe counts where the batch has K - 1 of these.
     """
     rows, there = strangers(identity, candidates - 1, noise)
+    counts = there.all(dim=1)
+    having = counts.sum().clamp_min(1)
     own = scores.diagonal()[:, None]
-    chosen = torch.cat([own, scores.gather(1, rows).masked_fill(~there, -torch.inf)], dim=1)  # (B, K)
+    chosen = torch.cat([own, scores.gather(1, rows)], dim=1)  # (B, K)
     right = torch.zeros(len(chosen), dtype=torch.long, device=chosen.device)
-    return F.cross_entropy(chosen, right), (chosen[:, 1:].detach() >= own).any(dim=1).float().mean()
+    wrong = (chosen[:, 1:].detach() >= own).any(dim=1) & counts
+    loss = (F.cross_entropy(chosen, right, reduction="none") * counts).sum() / having
+    return loss, wrong.sum() / having
 
 
 def _play(step: Step, batch: Batch) -> Losses:

@@ -38,6 +38,7 @@ TINY: dict[str, tuple[str, ...]] = {
         "embedding=8",
         "noise=8",
         "frames=[100,100]",
+        "candidates=4",
         "matching_batch=4",
         "matching_iterations=2",
         "batch=2",

@@ -4,12 +4,13 @@ import copy
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from manifests.errors import UsageError
+from manifests.errors import DataError, UsageError
 from models import data, i2g, pack, state, system
 from models.experiments import find, parameters
 from models.i2g import matching, prepared
@@ -78,7 +79,47 @@ def test_matching_is_the_cross_entropy_written_out(way: str) -> None:
 def test_people_of_the_same_name_are_no_negatives() -> None:
     everybody_one = torch.zeros(4, dtype=torch.long)
     loss, error = matching(numbers(4, 4), everybody_one, 10, torch.Generator())
-    assert float(loss) == 0 and float(error) == 0  # one candidate each: nothing to choose
+    assert float(loss) == 0 and float(error) == 0  # nobody has a gallery
+
+
+def test_a_probe_without_enough_other_people_does_not_count() -> None:
+    """Of six rows of three people K = 3 is asked of all; of two people and one, K = 3 of nobody."""
+    s = numbers(6, 6)
+    people = torch.tensor([0, 0, 1, 1, 2, 2])
+    loss, _ = matching(s, people, 3, torch.Generator())
+    assert float(loss) > 0
+    few = torch.tensor([0, 0, 1, 1, 1, 1])
+    assert [float(found) for found in matching(s, few, 3, torch.Generator())] == [0, 0]
+
+
+GALLERIES = {
+    "one candidate": {"candidates": 1},
+    "a batch of one": {"matching_batch": 1, "candidates": 2},
+    "more than a batch": {"candidates": 5},
+}
+
+
+@pytest.mark.parametrize("changed", GALLERIES.values(), ids=GALLERIES)
+def test_galleries_that_no_batch_holds_are_refused(tmp_path: Path, changed: dict[str, int]) -> None:
+    settings = replace(SETTINGS, **changed)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"--set candidates, or the batch"):
+        run(tmp_path / "run", tmp_path / "nothing.parquet", settings)
+    alone = replace(settings, stage_a=False)
+    assert len(system.plan(system.load("i2g"), alone)) == 1, "without stage A nothing asks for galleries"
+
+
+def test_the_share_of_a_process_must_hold_a_gallery_too() -> None:
+    given = waves()
+    share = replace(given, mel=given.mel[:2], face=given.face[:2], identity=PEOPLE[:2])
+    with pytest.raises(UsageError, match="3 candidates, and 2 voices and faces in a batch of each process"):
+        i2g.update(prepared_step("matching"), share)
+
+
+@pytest.mark.parametrize(("people", "changed"), [(2, {}), (1, {"stage_a": False}), (1, {"matching_iterations": 0})])
+def test_too_few_people_are_told_before_training(tmp_path: Path, people: int, changed: dict[str, Any]) -> None:
+    manifest = drawn.write_manifest(tmp_path, Sketch(train=people, audio=True))
+    with pytest.raises(DataError, match=f"{people} training people: a gallery of"):
+        run(tmp_path / "run", manifest, replace(SETTINGS, **changed))
 
 
 def test_blind_scores_are_at_chance() -> None:
