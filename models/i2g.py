@@ -7,10 +7,11 @@ has to tell not only real from generated but right from mismatched (relidGAN). S
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Interval
 from torch import Tensor, nn
 
 from manifests.settings import BelowOne, Count, MoreThanZero, NotNegative, Positive
@@ -30,6 +31,8 @@ FRONT_END = "wave"
 GENERATES = True
 MATCHES = True
 NEEDS: Mapping[str, str] = {}
+# Of what is computed and not stored, no tensor of a checkpoint says how much there may be: here up to a quarter second.
+Kernel = Annotated[int, Interval(ge=1, le=4001)]
 _LEVEL = 0.01  # root mean square of a waveform, full scale being 1
 _SILENT = 1e-6
 _STRETCHES = 3  # of stage A's learning rate
@@ -47,7 +50,7 @@ class Settings:
     temperature: MoreThanZero = 1.0
     stage_a: bool = True  # else S and F begin at random, and S learns within the GAN, with the discriminator
     speech_channels: tuple[int, ...] = (64, 64, 128, 128, 256, 256, 512, 512)
-    speech_kernel: Positive = 251  # samples of a SincNet filter
+    speech_kernel: Kernel = 251  # samples of a SincNet filter, an odd number
     bottleneck: Positive = 100
     face_channels: tuple[int, ...] = (64, 128, 256, 512, 1024)  # at half the side, a quarter, … 4 pixels
     spectral_norm: bool = False  # in the face encoder, and so in the discriminator

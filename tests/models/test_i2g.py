@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from manifests.errors import DataError, UsageError
+from manifests.settings import build
 from models import data, i2g, pack, state, system
 from models.experiments import find, parameters
 from models.i2g import matching, prepared
@@ -342,6 +343,20 @@ def test_generator_and_face_encoder_of_two_sides_are_refused() -> None:
     assert i2g.side(i2g.Settings()) == 128 and i2g.side(SETTINGS) == 16
     with pytest.raises(UsageError, match="the generator draws 32 pixels, the face encoder sees 16"):
         system.build(system.load("i2g"), replace(SETTINGS, generator_channels=(4, 4, 4, 4)), 3)
+
+
+@pytest.mark.parametrize("kernel", [50_000_001, 4003, 30])
+def test_a_file_cannot_ask_for_filters_of_any_length(tmp_path: Path, kernel: int) -> None:
+    """They are computed, so none of its tensors would contradict it."""
+    facts = {
+        "experiment": "tiny", "system": "i2g", "settings": {**state.settings_of(SETTINGS), "speech_kernel": kernel},
+        "seed": 0, "front_end": "wave", "vad": "sf2f", "n_identities": 3, "place": {"phase": 2, "iteration": 0},
+    }  # fmt: skip
+    state.write(tmp_path / LAST, state.weights(built(i2g, SETTINGS)), facts)
+    with pytest.raises(DataError, match=r"settings that make no run: .*(speech_kernel|an odd number)"):
+        state.load_model(tmp_path, torch.device("cpu"))
+    longest = build(i2g.Settings, {"speech_kernel": 4001}, "settings")
+    assert system.build(system.load("i2g"), replace(SETTINGS, speech_kernel=longest.speech_kernel), 3)
 
 
 def test_a_resumed_run_ends_in_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
