@@ -23,7 +23,7 @@ from models.noise import flipped, strangers, truncated
 from models.relid import Discriminator, critic, penalty, relid
 from models.residual import FIRST_SIDE, FaceEncoder, FaceGenerator
 from models.sincnet import WaveEncoder
-from models.spectrogram import at_least
+from models.spectrogram import at_least, beginning
 from models.system import Batch, Losses, Optimiser, Phase, Step, Way, move
 from pipeline.frontend import HOP
 
@@ -231,14 +231,18 @@ def _stranger(step: Step, voice: Tensor, identity: Tensor) -> Tensor:
 
 
 def prepared(wave: Tensor, settings: Settings) -> Tensor:
-    """Waveforms (…, samples) at the level of training, repeated to its length where they are shorter."""
+    """Waveforms (…, samples) at the level of training, repeated to its length if shorter; of longer ones the first 6 s.
+
+    In training the crops are random, and none is longer.
+    """
+    wave = beginning(wave, settings.frames[1] * HOP)
     level = wave.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(_SILENT)
     return at_least(wave / level * _LEVEL, settings.frames[0] * HOP)
 
 
 @torch.no_grad()
 def voices(networks: Mapping[str, nn.Module], settings: Settings, batch: Batch) -> Tensor:
-    """The condition c = S(voice), (B, 128); of windows (B, N, …) the mean. Recordings beyond 6 s are heard whole."""
+    """The condition c = S(voice), (B, 128); of windows (B, N, …) the mean."""
     wave = prepared(batch.wave, settings)
     if wave.dim() == 2:
         return networks["speech"](wave)  # type: ignore[no-any-return]

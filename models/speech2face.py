@@ -18,7 +18,7 @@ from models.data import Corpus
 from models.face_features import PUBLISHED, FaceFeatures
 from models.feature_decoders import ColeDecoder, Drawn
 from models.losses import l1
-from models.spectrogram import HOP, WINDOW, at_least, compressed, levelled
+from models.spectrogram import HOP, WINDOW, at_least, beginning, compressed, levelled
 from models.spectrogram_encoders import SpeechEncoder
 from models.system import Batch, Losses, Optimiser, Phase, Step, move
 from models.vggface import FEATURES
@@ -62,7 +62,7 @@ class Settings:
     decay: MoreThanZero = 0.95  # of the rate, every `decay_every` iterations
     decay_every: Positive = 10_000
     iterations: Count = 637_500  # 3 epochs of AVSpeech's 1.7 million pairs
-    frames: tuple[int, int] = (600, 600)  # 6 s; shorter voices are repeated
+    frames: tuple[int, int] = (600, 600)  # 6 s; shorter voices are repeated, of longer ones the first 6 s heard
 
 
 def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
@@ -194,7 +194,8 @@ def embed(networks: Mapping[str, nn.Module], settings: Settings, batch: Batch) -
     """The features (B, 4096) that voices say; several windows of a voice are averaged."""
 
     def encode(wave: Tensor) -> Tensor:
-        enough = at_least(levelled(wave, settings.level), settings.frames[1] * HOP)
+        longest = settings.frames[1] * HOP
+        enough = at_least(levelled(beginning(wave, longest), settings.level), longest)
         said: Tensor = networks["encoder"](compressed(enough))
         return said.float()
 

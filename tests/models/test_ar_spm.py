@@ -331,3 +331,21 @@ def test_the_averaged_weights_of_a_run_draw_faces_with_its_priors(tmp_path: Path
                for name in tensors if name.startswith("network/encoder/"))  # fmt: skip
     model = state.load_model(tmp_path / "run", torch.device("cpu"))
     assert ar_spm.faces(model.networks, settings, featured.voices(32, frames=80)).isfinite().all()
+
+
+def test_of_a_long_voice_the_first_six_seconds_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the encoder, and by what hears the gender; a model trained on longer crops hears those."""
+    heard: list[tuple[int, ...]] = []
+
+    def seen(wave: torch.Tensor) -> torch.Tensor:
+        heard.append(tuple(wave.shape))
+        return compressed(wave)
+
+    monkeypatch.setattr(ar_spm, "compressed", seen)
+    settings = replace(TINY, variant="gender")
+    networks = {name: network.eval() for name, network in begun(settings).items()}
+    given = featured.voices(32, frames=1100, count=2)
+    ar_spm.faces(networks, settings, given)
+    ar_spm.genders(networks, settings, given)
+    ar_spm.genders(networks, replace(settings, frames=(900, 900)), given)
+    assert heard == [(2, 96_000), (2, 96_000), (2, 144_000)]

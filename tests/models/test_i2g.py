@@ -272,14 +272,20 @@ def test_without_stage_a_the_speech_encoder_learns_in_the_gan() -> None:
 # Inference
 
 
-def test_waveforms_have_one_level_and_at_least_the_length_of_training() -> None:
+def test_waveforms_have_one_level_and_the_length_of_training() -> None:
     settings = replace(SETTINGS, frames=(600, 600))
     for samples in (16_000, 96_000, 120_000):
         wave = 0.3 * torch.randn(2, samples, generator=torch.Generator().manual_seed(samples))
         found = prepared(wave, settings)
-        assert found.shape == (2, max(samples, 96_000))
+        assert found.shape == (2, 96_000)
         torch.testing.assert_close(found[:, :16_000].square().mean(1).sqrt(), torch.full((2,), 0.01), rtol=0.02, atol=0)
         torch.testing.assert_close(found, prepared(5 * wave, settings))
+    louder = torch.cat([wave[:, :96_000], 9 * wave[:, 96_000:]], dim=1)
+    assert torch.equal(prepared(louder, settings), found), (
+        "of a longer voice the first 6 s are heard, and set the level"
+    )
+    assert prepared(wave, replace(settings, frames=(40, 40))).shape == (2, 96_000)  # trained on less, it may hear 6 s
+    assert prepared(wave, replace(settings, frames=(600, 700))).shape == (2, 112_000)
     short = prepared(wave[:, :16_000], settings)
     assert torch.equal(short[:, :16_000], short[:, 16_000:32_000])  # repeated
     assert not prepared(torch.zeros(1, 1600), settings).any()  # silence is no division by zero

@@ -262,6 +262,25 @@ def test_short_voices_are_repeated_and_windows_averaged() -> None:
         torch.testing.assert_close(together[row], alone, rtol=1e-3, atol=1e-5)
 
 
+def test_of_a_long_voice_the_first_six_seconds_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They alone set its level; a model trained on longer crops hears those."""
+    heard: list[Tensor] = []
+
+    def seen(wave: Tensor) -> Tensor:
+        heard.append(wave)
+        return compressed(wave)
+
+    monkeypatch.setattr(speech2face, "compressed", seen)
+    networks = {name: network.eval() for name, network in begun().items()}
+    given = featured.voices(32, frames=700, count=2)
+    given.mel[..., 600:] *= 9
+    speech2face.faces(networks, TINY, given)
+    speech2face.faces(networks, replace(TINY, level=0.05), given)
+    speech2face.faces(networks, replace(TINY, frames=(262, 650)), given)
+    assert torch.equal(heard[0], given.wave[:, :96_000]) and torch.equal(heard[2], given.wave[:, :104_000])
+    torch.testing.assert_close(heard[1].square().mean(dim=1).sqrt(), torch.full((2,), 0.05))
+
+
 def test_faces_are_pictures() -> None:
     networks = begun()
     for network in networks.values():
