@@ -338,3 +338,6 @@ def test_training_resumes_to_the_bit_and_holds_one_copy(tmp_path: Path) -> None:
     assert found.keys() == speech2face.weights(settings).keys()
     for one in found.values():
         assert one.proposed * one.norm == pytest.approx(found["first_layer"].norm)
+    vggface.write(tmp_path / "vgg.safetensors", featured.network(seed=4), {"half": "a"})
+    with pytest.raises(DataError, match=f"learned the features of {facts['features']['sha256']}: put that file back"):
+        measure(model, manifest, tmp_path / "packed", 2, torch.device("cpu"))
