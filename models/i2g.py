@@ -39,6 +39,7 @@ _STRETCHES = 3  # of stage A's learning rate
 _FEWEST = 2  # people of stage B, which mistakes one for another
 _CENTRED = 64  # training faces
 _SEED = 0  # of the noise that faces are made with outside training
+_PLACES = 64  # of a batch, each with noise of its own; a larger batch begins anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,15 @@ def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
     def face_encoder() -> FaceEncoder:
         return FaceEncoder(s.face_channels, s.embedding, s.spectral_norm)
 
+    generator = FaceGenerator(s.noise, s.embedding, s.generator_channels)
+    seeded = torch.Generator().manual_seed(_SEED)  # on the CPU, where every device gets the same from
+    # Drawn here, because ONNX has no words for it, and held with the network, which goes to the device.
+    generator.register_buffer("noise", truncated((_PLACES, s.noise), s.truncation, seeded), persistent=False)
     return {
         "speech": WaveEncoder(s.speech_channels, s.bottleneck, s.embedding, s.speech_kernel),
         "face": face_encoder(),
         "discriminator": Discriminator(face_encoder(), s.embedding),
-        "generator": FaceGenerator(s.noise, s.embedding, s.generator_channels),
+        "generator": generator,
     }
 
 
@@ -275,9 +280,9 @@ def faces(networks: Mapping[str, nn.Module], settings: Settings, batch: Batch) -
     The noise is truncated and the same in every call: it depends on a voice's place in the batch alone.
     """
     condition = voices(networks, settings, batch)
-    seeded = torch.Generator().manual_seed(_SEED)  # on the CPU, where every device gets the same from
-    noise = truncated((len(condition), settings.noise), settings.truncation, seeded)
-    return faces_for(networks, settings, condition, noise.to(condition))
+    noise = networks["generator"].get_buffer("noise")
+    place = torch.arange(condition.shape[0], device=noise.device) % len(noise)
+    return faces_for(networks, settings, condition, noise[place])
 
 
 @torch.no_grad()

@@ -67,7 +67,9 @@ def at_least(wave: Tensor, samples: int) -> Tensor:
 
 def beginning(wave: Tensor, trained: int) -> Tensor:
     """The first 6 s of a waveform, which Speech2Face, AR-SPM and I2G hear; `trained` samples if a crop was longer."""
-    return wave[..., : max(trained, _HEARD)]
+    samples = torch.sym_min(wave.shape[-1], max(trained, _HEARD))
+    # By place, not as a slice: of that an export keeps whether there was anything to cut in its sample.
+    return wave.index_select(-1, torch.arange(samples, device=wave.device))
 
 
 def levelled(wave: Tensor, level: float) -> Tensor:

@@ -319,8 +319,12 @@ def test_the_noise_of_a_face_is_that_of_its_place_and_truncated(monkeypatch: pyt
     i2g.faces(networks, SETTINGS, waves(0))
     i2g.faces(networks, SETTINGS, waves(1))
     assert torch.equal(*seen) and float(seen[0].abs().max()) <= 1 and len(seen[0].unique()) == seen[0].numel()
-    i2g.faces(networks, replace(SETTINGS, truncation=None, noise=64), waves())
+    untruncated = replace(SETTINGS, truncation=None, noise=64)
+    i2g.faces(evaluated(untruncated), untruncated, waves())
     assert float(seen[2].abs().max()) > 1
+    many = batch(160, FACES, voices=70)
+    i2g.faces(networks, SETTINGS, many)
+    assert torch.equal(seen[3][:4], seen[0]) and torch.equal(seen[3][64:], seen[3][:6])
 
 
 def test_windows_are_averaged_over_those_that_count() -> None:
