@@ -21,7 +21,7 @@ from models.data import Corpus
 from models.face_features import PUBLISHED, FaceFeatures
 from models.feature_decoders import AttentionDecoder
 from models.priors import Priors, means
-from models.spectrogram import HOP, at_least, compressed
+from models.spectrogram import HOP, at_least, beginning, compressed
 from models.spectrogram_encoders import Backbone, GenderClassifier, ResidualEncoder
 from models.system import Batch, Losses, Optimiser, Phase, Step, move
 from models.vggface import FEATURES
@@ -64,7 +64,7 @@ class Settings:
     decoder_iterations: Count = _EPOCHS * _EPOCH
     gender_iterations: Count = 9375  # once over 150,000 clips
     iterations: Count = _EPOCHS * _EPOCH
-    frames: tuple[int, int] = (600, 600)  # 6 s; shorter voices are repeated
+    frames: tuple[int, int] = (600, 600)  # 6 s; shorter voices are repeated, of longer ones the first 6 s heard
 
 
 def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
@@ -201,7 +201,8 @@ def embed(networks: Mapping[str, nn.Module], settings: Settings, batch: Batch, g
 
 
 def _spectrogram(wave: Tensor, settings: Settings) -> Tensor:
-    return compressed(at_least(wave, settings.frames[1] * HOP))
+    longest = settings.frames[1] * HOP
+    return compressed(at_least(beginning(wave, longest), longest))
 
 
 def _prior(

@@ -13,10 +13,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from manifests.errors import UsageError
+from manifests.errors import DataError, UsageError
 from models import data, face_features
 from models.evaluate import corpus_of
 from models.face_features import FaceFeatures
+from models.facts import named
 from models.state import Model
 from models.system import Batch, Losses
 
@@ -36,12 +37,18 @@ def measure(
     """Every term of the voice's loss by name, measured on batches of split `train`.
 
     Raises UsageError for a system whose loss has no such terms, Missing and DataError for data or weights that are
-    absent or broken.
+    absent or broken, and for a face network that is not the one trained with.
     """
     module = cast(ModuleType, model.system)
     if not hasattr(module, "terms"):
         raise UsageError(f"system {model.facts['system']} says no face features: there is nothing to balance")
     features = face_features.load(model.settings.features, device)
+    learned = model.facts["features"]
+    if learned != named(features):
+        raise DataError(
+            f"{model.settings.features} has sha256 {features.sha256}; this model learned the features of "
+            f"{learned and learned['sha256']}: put that file back, or train anew"
+        )
     corpus = corpus_of(model, manifest, "train", cache, device)
     phases = module.phases(model.settings)
     drawn = data.batches(corpus, replace(phases[-1], iterations=batches), seed, len(phases) - 1, 0, (0, 1), device)

@@ -7,21 +7,23 @@ has to tell not only real from generated but right from mismatched (relidGAN). S
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Interval
 from torch import Tensor, nn
 
 from manifests.settings import BelowOne, Count, MoreThanZero, NotNegative, Positive
 from models.data import Corpus
 from models.fusers import mean_of_windows
+from models.galleries import expect_batch, expect_people
 from models.losses import frozen
 from models.noise import flipped, strangers, truncated
 from models.relid import Discriminator, critic, penalty, relid
 from models.residual import FIRST_SIDE, FaceEncoder, FaceGenerator
 from models.sincnet import WaveEncoder
-from models.spectrogram import at_least
+from models.spectrogram import at_least, beginning
 from models.system import Batch, Losses, Optimiser, Phase, Step, Way, move
 from pipeline.frontend import HOP
 
@@ -29,11 +31,15 @@ FRONT_END = "wave"
 GENERATES = True
 MATCHES = True
 NEEDS: Mapping[str, str] = {}
+# Of what is computed and not stored, no tensor of a checkpoint says how much there may be: here up to a quarter second.
+Kernel = Annotated[int, Interval(ge=1, le=4001)]
 _LEVEL = 0.01  # root mean square of a waveform, full scale being 1
 _SILENT = 1e-6
 _STRETCHES = 3  # of stage A's learning rate
+_FEWEST = 2  # people of stage B, which mistakes one for another
 _CENTRED = 64  # training faces
 _SEED = 0  # of the noise that faces are made with outside training
+_PLACES = 64  # of a batch, each with noise of its own; a larger batch begins anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Settings:
     temperature: MoreThanZero = 1.0
     stage_a: bool = True  # else S and F begin at random, and S learns within the GAN, with the discriminator
     speech_channels: tuple[int, ...] = (64, 64, 128, 128, 256, 256, 512, 512)
-    speech_kernel: Positive = 251  # samples of a SincNet filter
+    speech_kernel: Kernel = 251  # samples of a SincNet filter, an odd number
     bottleneck: Positive = 100
     face_channels: tuple[int, ...] = (64, 128, 256, 512, 1024)  # at half the side, a quarter, … 4 pixels
     spectral_norm: bool = False  # in the face encoder, and so in the discriminator
@@ -84,17 +90,26 @@ def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
     def face_encoder() -> FaceEncoder:
         return FaceEncoder(s.face_channels, s.embedding, s.spectral_norm)
 
+    generator = FaceGenerator(s.noise, s.embedding, s.generator_channels)
+    seeded = torch.Generator().manual_seed(_SEED)  # on the CPU, where every device gets the same from
+    # Drawn here, because ONNX has no words for it, and held with the network, which goes to the device.
+    generator.register_buffer("noise", truncated((_PLACES, s.noise), s.truncation, seeded), persistent=False)
     return {
         "speech": WaveEncoder(s.speech_channels, s.bottleneck, s.embedding, s.speech_kernel),
         "face": face_encoder(),
         "discriminator": Discriminator(face_encoder(), s.embedding),
-        "generator": FaceGenerator(s.noise, s.embedding, s.generator_channels),
+        "generator": generator,
     }
 
 
 def phases(settings: Settings) -> tuple[Phase, ...]:
-    """Stage A and stage B; a batch of the second holds the voices and faces of all its discriminator steps."""
+    """Stage A and stage B; a batch of the second holds the voices and faces of all its discriminator steps.
+
+    Raises UsageError where batches of stage A are smaller than its galleries.
+    """
     s = settings
+    if _matches(s):
+        expect_batch(s.candidates, s.matching_batch)
     matching = Optimiser(
         ("speech", "face"), s.matching_rate, kind=s.matching_optimiser, momentum=s.momentum,
         weight_decay=s.weight_decay, decay=s.matching_decay, every=-(-s.matching_iterations // _STRETCHES),
@@ -113,6 +128,10 @@ def phases(settings: Settings) -> tuple[Phase, ...]:
     )  # fmt: skip
 
 
+def _matches(settings: Settings) -> bool:
+    return settings.stage_a and settings.matching_iterations > 0
+
+
 def side(settings: Settings) -> int:
     """Pixels of the real and generated faces."""
     return FIRST_SIDE << len(settings.face_channels)
@@ -123,9 +142,11 @@ def begin(networks: Mapping[str, nn.Module], settings: Settings, corpus: Corpus,
 
     The sum over the picture makes that part many times larger than what tells faces apart. It cancels where a voice
     chooses among faces, so that such training never removes it, and drowns the rest where a face chooses among voices.
+    Raises DataError for too few people.
     """
     del features
-    if settings.stage_a and settings.matching_iterations:
+    expect_people(settings.candidates if _matches(settings) else _FEWEST, corpus.n_people)
+    if _matches(settings):
         face = cast(FaceEncoder, networks["face"])
         rows = torch.linspace(0, len(corpus.faces) - 1, _CENTRED).long()
         seen = corpus.faces[rows.to(corpus.faces.device)].to(face.embedding.bias.device).float() / 255
@@ -140,6 +161,7 @@ def update(step: Step, batch: Batch) -> Losses:
 def _match(step: Step, batch: Batch) -> Losses:
     """Stage A: one step of S and F; phi, with which stage B will begin, follows F."""
     s: Settings = step.settings
+    expect_batch(s.candidates, len(batch.identity))
     with step.autocast():
         voices = step.parallel["speech"](prepared(batch.wave, s))
         faces = step.parallel["face"](2 * flipped(batch.face, step.noise) - 1)
@@ -154,13 +176,17 @@ def matching(scores: Tensor, identity: Tensor, candidates: int, noise: torch.Gen
     """Cross-entropy of finding the right of K candidates (section 3.1), and the share of errors.
 
     `scores` (B, B) are of each probe, by row, with everything in the batch; the candidates that are not right are drawn
-    from the rows of other people, fewer where there are not so many.
+    from the rows of other people. A probe counts where the batch has K - 1 of these.
     """
     rows, there = strangers(identity, candidates - 1, noise)
+    counts = there.all(dim=1)
+    having = counts.sum().clamp_min(1)
     own = scores.diagonal()[:, None]
-    chosen = torch.cat([own, scores.gather(1, rows).masked_fill(~there, -torch.inf)], dim=1)  # (B, K)
+    chosen = torch.cat([own, scores.gather(1, rows)], dim=1)  # (B, K)
     right = torch.zeros(len(chosen), dtype=torch.long, device=chosen.device)
-    return F.cross_entropy(chosen, right), (chosen[:, 1:].detach() >= own).any(dim=1).float().mean()
+    wrong = (chosen[:, 1:].detach() >= own).any(dim=1) & counts
+    loss = (F.cross_entropy(chosen, right, reduction="none") * counts).sum() / having
+    return loss, wrong.sum() / having
 
 
 def _play(step: Step, batch: Batch) -> Losses:
@@ -210,14 +236,18 @@ def _stranger(step: Step, voice: Tensor, identity: Tensor) -> Tensor:
 
 
 def prepared(wave: Tensor, settings: Settings) -> Tensor:
-    """Waveforms (…, samples) at the level of training, repeated to its length where they are shorter."""
+    """Waveforms (…, samples) at the level of training, repeated to its length if shorter; of longer ones the first 6 s.
+
+    In training the crops are random, and none is longer.
+    """
+    wave = beginning(wave, settings.frames[1] * HOP)
     level = wave.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(_SILENT)
     return at_least(wave / level * _LEVEL, settings.frames[0] * HOP)
 
 
 @torch.no_grad()
 def voices(networks: Mapping[str, nn.Module], settings: Settings, batch: Batch) -> Tensor:
-    """The condition c = S(voice), (B, 128); of windows (B, N, …) the mean. Recordings beyond 6 s are heard whole."""
+    """The condition c = S(voice), (B, 128); of windows (B, N, …) the mean."""
     wave = prepared(batch.wave, settings)
     if wave.dim() == 2:
         return networks["speech"](wave)  # type: ignore[no-any-return]
@@ -250,9 +280,9 @@ def faces(networks: Mapping[str, nn.Module], settings: Settings, batch: Batch) -
     The noise is truncated and the same in every call: it depends on a voice's place in the batch alone.
     """
     condition = voices(networks, settings, batch)
-    seeded = torch.Generator().manual_seed(_SEED)  # on the CPU, where every device gets the same from
-    noise = truncated((len(condition), settings.noise), settings.truncation, seeded)
-    return faces_for(networks, settings, condition, noise.to(condition))
+    noise = networks["generator"].get_buffer("noise")
+    place = torch.arange(condition.shape[0], device=noise.device) % len(noise)
+    return faces_for(networks, settings, condition, noise[place])
 
 
 @torch.no_grad()

@@ -15,13 +15,18 @@ def flipped(faces: Tensor, noise: torch.Generator) -> Tensor:
 
 
 def strangers(identity: Tensor, count: int, noise: torch.Generator) -> tuple[Tensor, Tensor]:
-    """For each row of a batch `count` others of other people: their rows (B, count), and whether there are so many.
+    """For each row of a batch `count` other people: their rows (B, count), and whether there are so many.
 
-    Rows are drawn without repeats. Where a row has too few strangers, the second tensor (B, count) is false at the end
-    and the rows there are anybody's.
+    No person is drawn twice, and each is as likely, however many rows are theirs. Where a row has too few strangers,
+    the second tensor (B, count) is false at the end and the rows there are anybody's.
     """
+    same = identity[:, None] == identity
     drawn = torch.rand(len(identity), len(identity), generator=noise, device=identity.device)
-    drawn = drawn.masked_fill(identity[:, None] == identity, -1.0)
+    ranks = drawn.argsort(dim=1).argsort(dim=1)  # in the place of numbers, two of which may be equal
+    person = same.int().argmax(dim=1).expand_as(ranks)  # each column's, by the first row that is theirs
+    highest = torch.zeros_like(ranks).scatter_reduce(1, person, ranks, "amax").gather(1, person)
+    # The largest of n such numbers, to the power of n, is distributed as one of them.
+    drawn = drawn.pow(same.sum(dim=1)).masked_fill(same | (ranks < highest), -1.0)
     best, rows = drawn.topk(min(count, len(identity)), dim=1)
     lacking = (0, count - rows.shape[1])
     return torch.nn.functional.pad(rows, lacking), torch.nn.functional.pad(best, lacking, value=-1.0) >= 0

@@ -11,6 +11,7 @@ _COMPLEX_FFT, _POWER = 512, 0.3
 _MAGNITUDE_FFT, _BINS = 1024, 512  # without the last bin, half the sampling rate
 _PRE_EMPHASIS = 0.97
 _FLOOR = 1e-5  # of a bin's deviation
+_HEARD = 96_000  # samples: 6 s
 
 
 def compressed(wave: Tensor) -> Tensor:
@@ -62,6 +63,13 @@ def at_least(wave: Tensor, samples: int) -> Tensor:
     if length >= samples:
         return wave
     return wave.repeat(*[1] * (wave.dim() - 1), -(-samples // length))[..., :samples]
+
+
+def beginning(wave: Tensor, trained: int) -> Tensor:
+    """The first 6 s of a waveform, which Speech2Face, AR-SPM and I2G hear; `trained` samples if a crop was longer."""
+    samples = torch.sym_min(wave.shape[-1], max(trained, _HEARD))
+    # By place, not as a slice: of that an export keeps whether there was anything to cut in its sample.
+    return wave.index_select(-1, torch.arange(samples, device=wave.device))
 
 
 def levelled(wave: Tensor, level: float) -> Tensor:

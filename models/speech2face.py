@@ -18,7 +18,7 @@ from models.data import Corpus
 from models.face_features import PUBLISHED, FaceFeatures
 from models.feature_decoders import ColeDecoder, Drawn
 from models.losses import l1
-from models.spectrogram import HOP, WINDOW, at_least, compressed, levelled
+from models.spectrogram import HOP, WINDOW, at_least, beginning, compressed, levelled
 from models.spectrogram_encoders import SpeechEncoder
 from models.system import Batch, Losses, Optimiser, Phase, Step, move
 from models.vggface import FEATURES
@@ -30,6 +30,7 @@ GENERATES = True
 MATCHES = False
 NEEDS: Mapping[str, str] = {}
 _LANDMARK_SIDE = 224  # pixels that the landmarks' loss is measured in, whatever the faces' side
+_THINNEST = 0.01  # of the side: deviation of a shape's points across, below which it can hardly be a face's
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Settings:
     decay: MoreThanZero = 0.95  # of the rate, every `decay_every` iterations
     decay_every: Positive = 10_000
     iterations: Count = 637_500  # 3 epochs of AVSpeech's 1.7 million pairs
-    frames: tuple[int, int] = (600, 600)  # 6 s; shorter voices are repeated
+    frames: tuple[int, int] = (600, 600)  # 6 s; shorter voices are repeated, of longer ones the first 6 s heard
 
 
 def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
@@ -98,7 +99,7 @@ def side(settings: Settings) -> int:
 def begin(networks: Mapping[str, nn.Module], settings: Settings, corpus: Corpus, features: FaceFeatures) -> None:
     """Give the decoder the mean landmarks of the training faces, once, before the first iteration.
 
-    Raises DataError where no face has any.
+    Raises DataError where no face has any, and where their mean is not the shape of a face.
     """
     del features
     if settings.decoder == "plain":
@@ -108,6 +109,14 @@ def begin(networks: Mapping[str, nn.Module], settings: Settings, corpus: Corpus,
         raise DataError(
             "no training face has landmarks, which the decoder warps by: make the manifest anew with `pipeline run`, "
             "or train with --set decoder=plain"
+        )
+    deviations = torch.linalg.svdvals(mean - mean.mean(dim=0)) / len(mean) ** 0.5  # along the shape and across it
+    lowest, highest = float(mean.min()), float(mean.max())
+    if deviations[-1] < _THINNEST * settings.pixels or lowest < -settings.pixels or highest > 2 * settings.pixels:
+        raise DataError(
+            f"the mean landmarks of the training faces lie at {lowest:.3g} to {highest:.3g} pixels, with a deviation "
+            f"of {float(deviations[-1]):.3g} across: that is no face in pictures of {settings.pixels} pixels. Make the "
+            "manifest anew with `pipeline run`, or train with --set decoder=plain"
         )
     _decoder(networks).mean_landmarks.copy_(mean)
 
@@ -185,7 +194,8 @@ def embed(networks: Mapping[str, nn.Module], settings: Settings, batch: Batch) -
     """The features (B, 4096) that voices say; several windows of a voice are averaged."""
 
     def encode(wave: Tensor) -> Tensor:
-        enough = at_least(levelled(wave, settings.level), settings.frames[1] * HOP)
+        longest = settings.frames[1] * HOP
+        enough = at_least(levelled(beginning(wave, longest), settings.level), longest)
         said: Tensor = networks["encoder"](compressed(enough))
         return said.float()
 

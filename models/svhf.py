@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from manifests.settings import BelowOne, Count, NotNegative, Positive
 from models.data import Corpus
+from models.galleries import expect_batch, expect_people
 from models.identification import identify
 from models.noise import flipped, strangers
 from models.spectrogram import HOP, WINDOW, magnitude
@@ -72,8 +73,13 @@ def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
 
 
 def begin(networks: Mapping[str, nn.Module], settings: Settings, corpus: Corpus, features: object) -> None:
-    """Tell the face branch the mean picture of the training people, the middle of it."""
+    """Tell the face branch the mean picture of the training people, the middle of it.
+
+    Raises DataError for fewer people than candidates.
+    """
     del features
+    if settings.iterations:
+        expect_people(settings.candidates, corpus.n_people)
     total = torch.stack([part.float().sum(dim=0) for part in torch.split(corpus.faces, 64)]).sum(dim=0)
     for module in networks["face"].modules():
         if isinstance(module, MeanImage):
@@ -81,8 +87,13 @@ def begin(networks: Mapping[str, nn.Module], settings: Settings, corpus: Corpus,
 
 
 def phases(settings: Settings) -> tuple[Phase, ...]:
-    """Whose voice, whose face, and then which of the candidates."""
+    """Whose voice, whose face, and then which of the candidates.
+
+    Raises UsageError where batches are smaller than galleries.
+    """
     s = settings
+    if s.iterations:
+        expect_batch(s.candidates, s.batch)
     heard = (s.width + _EXTRA,) * 2
 
     def moving(iterations: int, *networks: str) -> dict[str, Optimiser]:
@@ -127,6 +138,7 @@ def update(step: Step, batch: Batch) -> Losses:
 
 def _match(step: Step, batch: Batch) -> Losses:
     s: Settings = step.settings
+    expect_batch(s.candidates, len(batch.identity))
     with step.autocast():
         embeddings = _voice(step, batch), _face(step, batch)
         probe, other = embeddings if s.way == "V-F" else embeddings[::-1]
@@ -142,7 +154,8 @@ def _match(step: Step, batch: Batch) -> Losses:
 def candidates(identity: Tensor, count: int, noise: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Galleries from within a batch of people (B,): rows (B, count), the right one's place (B,), who has one (B,).
 
-    The others are of other people, the right one stands anywhere. A batch of few people may lack others for some.
+    Everybody in a gallery is another person, the right one stands anywhere. A batch of few people may lack others for
+    some.
     """
     others, there = strangers(identity, count - 1, noise)
     own = torch.arange(len(identity), device=identity.device)[:, None]

@@ -195,7 +195,9 @@ def _follow(now: State, decay: float) -> None:
     """Move the average of the weights; batch norm's statistics are taken as they are."""
     for name, average in now.average.items():
         network = now.networks[name]
-        torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1.0 - decay)
+        held_weights: list[Tensor] = list(average.parameters())
+        if held_weights:  # the fused call takes no empty list, and AR-SPM's priors have none
+            torch._foreach_lerp_(held_weights, list(network.parameters()), 1.0 - decay)
         for held, seen in zip(average.buffers(), network.buffers(), strict=True):
             held.copy_(seen)
 

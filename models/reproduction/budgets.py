@@ -38,6 +38,7 @@ TINY: dict[str, tuple[str, ...]] = {
         "embedding=8",
         "noise=8",
         "frames=[100,100]",
+        "candidates=4",
         "matching_batch=4",
         "matching_iterations=2",
         "batch=2",
@@ -77,7 +78,7 @@ class Spending:
 _FACE = pretrain_face.Settings()
 _TINY_FACE = replace(_FACE, width=4, embedding=16, epochs=1)
 SPENDING: dict[Budget, Spending] = {
-    "smoke": Spending(1, 0.0, _TINY_FACE, replace(_TINY_FACE, layout="vgg", features=_SPACE)),
+    "smoke": Spending(1, 0.9, _TINY_FACE, replace(_TINY_FACE, layout="vgg", features=_SPACE)),
     "small": Spending(3, 0.99, _FACE, replace(_FACE, layout="vgg")),
     "full": Spending(10, 0.0, _FACE, replace(_FACE, layout="vgg")),
 }

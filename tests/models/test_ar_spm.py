@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from manifests.errors import DataError
-from models import ar_spm, feature_losses, ms_ssim, priors, state, train
+from models import ar_spm, feature_losses, ms_ssim, priors, state, train, vggface
 from models.ar_spm import Settings, Variant
 from models.backbones import ResidualTrunk
 from models.cbam import ChannelGate, ParallelGates, SpatialGate, SqueezeExcitation
@@ -20,6 +20,7 @@ from models.feature_decoders import AttentionDecoder
 from models.priors import Priors
 from models.spectrogram import compressed
 from models.spectrogram_encoders import Backbone, GenderClassifier, ResidualEncoder
+from models.vggface import VggFace
 from tests.models import drawn, featured
 from tests.models.networks import n_parameters, shapes
 from tests.models.steps import built, moved, weights_of
@@ -312,3 +313,39 @@ def test_priors_come_from_the_training_faces_and_training_resumes_to_the_bit(tmp
     male = torch.tensor([packed.genders[p] == "m" for p in packed.arrays["face_person"].tolist()])
     for name, of in (("male", male), ("female", ~male)):
         torch.testing.assert_close(tensors[f"network/priors/{name}"], every[of].mean(0), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("variant", ["neutral+fc", "gender", "none"])
+def test_the_averaged_weights_of_a_run_draw_faces_with_its_priors(tmp_path: Path, variant: Variant) -> None:
+    """The priors are a network without weights: their average is what they are."""
+    manifest = drawn.write_manifest(tmp_path / "drawn", drawn.Sketch(audio=True))
+    vggface.write(tmp_path / "vgg.safetensors", VggFace(replace(featured.SHAPE, features=16)), {"half": "a"})
+    settings = replace(TINY, features=str(tmp_path / "vgg.safetensors"), space=16, variant=variant)
+    options = replace(drawn.CPU, average=0.9, validate_every=2, save_every=0)
+    train.train(tmp_path / "run", manifest, drawn.experiment(settings), settings, options)
+    tensors, _ = state.read(tmp_path / "run" / state.LAST)
+    kept = [name for name in tensors if name.startswith("network/priors/")]
+    assert len(kept) == (0 if variant == "none" else 3)
+    assert all(torch.equal(tensors[name], tensors[name.replace("network/", "average/")]) for name in kept)
+    assert any(not torch.equal(tensors[name], tensors[name.replace("network/", "average/")])
+               for name in tensors if name.startswith("network/encoder/"))  # fmt: skip
+    model = state.load_model(tmp_path / "run", torch.device("cpu"))
+    assert ar_spm.faces(model.networks, settings, featured.voices(32, frames=80)).isfinite().all()
+
+
+def test_of_a_long_voice_the_first_six_seconds_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the encoder, and by what hears the gender; a model trained on longer crops hears those."""
+    heard: list[tuple[int, ...]] = []
+
+    def seen(wave: torch.Tensor) -> torch.Tensor:
+        heard.append(tuple(wave.shape))
+        return compressed(wave)
+
+    monkeypatch.setattr(ar_spm, "compressed", seen)
+    settings = replace(TINY, variant="gender")
+    networks = {name: network.eval() for name, network in begun(settings).items()}
+    given = featured.voices(32, frames=1100, count=2)
+    ar_spm.faces(networks, settings, given)
+    ar_spm.genders(networks, settings, given)
+    ar_spm.genders(networks, replace(settings, frames=(900, 900)), given)
+    assert heard == [(2, 96_000), (2, 96_000), (2, 144_000)]

@@ -4,12 +4,14 @@ import copy
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from manifests.errors import UsageError
+from manifests.errors import DataError, UsageError
+from manifests.settings import build
 from models import data, i2g, pack, state, system
 from models.experiments import find, parameters
 from models.i2g import matching, prepared
@@ -78,7 +80,47 @@ def test_matching_is_the_cross_entropy_written_out(way: str) -> None:
 def test_people_of_the_same_name_are_no_negatives() -> None:
     everybody_one = torch.zeros(4, dtype=torch.long)
     loss, error = matching(numbers(4, 4), everybody_one, 10, torch.Generator())
-    assert float(loss) == 0 and float(error) == 0  # one candidate each: nothing to choose
+    assert float(loss) == 0 and float(error) == 0  # nobody has a gallery
+
+
+def test_a_probe_without_enough_other_people_does_not_count() -> None:
+    """Of six rows of three people K = 3 is asked of all; of two people and one, K = 3 of nobody."""
+    s = numbers(6, 6)
+    people = torch.tensor([0, 0, 1, 1, 2, 2])
+    loss, _ = matching(s, people, 3, torch.Generator())
+    assert float(loss) > 0
+    few = torch.tensor([0, 0, 1, 1, 1, 1])
+    assert [float(found) for found in matching(s, few, 3, torch.Generator())] == [0, 0]
+
+
+GALLERIES = {
+    "one candidate": {"candidates": 1},
+    "a batch of one": {"matching_batch": 1, "candidates": 2},
+    "more than a batch": {"candidates": 5},
+}
+
+
+@pytest.mark.parametrize("changed", GALLERIES.values(), ids=GALLERIES)
+def test_galleries_that_no_batch_holds_are_refused(tmp_path: Path, changed: dict[str, int]) -> None:
+    settings = replace(SETTINGS, **changed)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"--set candidates, or the batch"):
+        run(tmp_path / "run", tmp_path / "nothing.parquet", settings)
+    alone = replace(settings, stage_a=False)
+    assert len(system.plan(system.load("i2g"), alone)) == 1, "without stage A nothing asks for galleries"
+
+
+def test_the_share_of_a_process_must_hold_a_gallery_too() -> None:
+    given = waves()
+    share = replace(given, mel=given.mel[:2], face=given.face[:2], identity=PEOPLE[:2])
+    with pytest.raises(UsageError, match="3 candidates, and 2 voices and faces in a batch of each process"):
+        i2g.update(prepared_step("matching"), share)
+
+
+@pytest.mark.parametrize(("people", "changed"), [(2, {}), (1, {"stage_a": False}), (1, {"matching_iterations": 0})])
+def test_too_few_people_are_told_before_training(tmp_path: Path, people: int, changed: dict[str, Any]) -> None:
+    manifest = drawn.write_manifest(tmp_path, Sketch(train=people, audio=True))
+    with pytest.raises(DataError, match=f"{people} training people: a gallery of"):
+        run(tmp_path / "run", manifest, replace(SETTINGS, **changed))
 
 
 def test_blind_scores_are_at_chance() -> None:
@@ -230,14 +272,20 @@ def test_without_stage_a_the_speech_encoder_learns_in_the_gan() -> None:
 # Inference
 
 
-def test_waveforms_have_one_level_and_at_least_the_length_of_training() -> None:
+def test_waveforms_have_one_level_and_the_length_of_training() -> None:
     settings = replace(SETTINGS, frames=(600, 600))
     for samples in (16_000, 96_000, 120_000):
         wave = 0.3 * torch.randn(2, samples, generator=torch.Generator().manual_seed(samples))
         found = prepared(wave, settings)
-        assert found.shape == (2, max(samples, 96_000))
+        assert found.shape == (2, 96_000)
         torch.testing.assert_close(found[:, :16_000].square().mean(1).sqrt(), torch.full((2,), 0.01), rtol=0.02, atol=0)
         torch.testing.assert_close(found, prepared(5 * wave, settings))
+    louder = torch.cat([wave[:, :96_000], 9 * wave[:, 96_000:]], dim=1)
+    assert torch.equal(prepared(louder, settings), found), (
+        "of a longer voice the first 6 s are heard, and set the level"
+    )
+    assert prepared(wave, replace(settings, frames=(40, 40))).shape == (2, 96_000)  # trained on less, it may hear 6 s
+    assert prepared(wave, replace(settings, frames=(600, 700))).shape == (2, 112_000)
     short = prepared(wave[:, :16_000], settings)
     assert torch.equal(short[:, :16_000], short[:, 16_000:32_000])  # repeated
     assert not prepared(torch.zeros(1, 1600), settings).any()  # silence is no division by zero
@@ -271,8 +319,12 @@ def test_the_noise_of_a_face_is_that_of_its_place_and_truncated(monkeypatch: pyt
     i2g.faces(networks, SETTINGS, waves(0))
     i2g.faces(networks, SETTINGS, waves(1))
     assert torch.equal(*seen) and float(seen[0].abs().max()) <= 1 and len(seen[0].unique()) == seen[0].numel()
-    i2g.faces(networks, replace(SETTINGS, truncation=None, noise=64), waves())
+    untruncated = replace(SETTINGS, truncation=None, noise=64)
+    i2g.faces(evaluated(untruncated), untruncated, waves())
     assert float(seen[2].abs().max()) > 1
+    many = batch(160, FACES, voices=70)
+    i2g.faces(networks, SETTINGS, many)
+    assert torch.equal(seen[3][:4], seen[0]) and torch.equal(seen[3][64:], seen[3][:6])
 
 
 def test_windows_are_averaged_over_those_that_count() -> None:
@@ -301,6 +353,20 @@ def test_generator_and_face_encoder_of_two_sides_are_refused() -> None:
     assert i2g.side(i2g.Settings()) == 128 and i2g.side(SETTINGS) == 16
     with pytest.raises(UsageError, match="the generator draws 32 pixels, the face encoder sees 16"):
         system.build(system.load("i2g"), replace(SETTINGS, generator_channels=(4, 4, 4, 4)), 3)
+
+
+@pytest.mark.parametrize("kernel", [50_000_001, 4003, 30])
+def test_a_file_cannot_ask_for_filters_of_any_length(tmp_path: Path, kernel: int) -> None:
+    """They are computed, so none of its tensors would contradict it."""
+    facts = {
+        "experiment": "tiny", "system": "i2g", "settings": {**state.settings_of(SETTINGS), "speech_kernel": kernel},
+        "seed": 0, "front_end": "wave", "vad": "sf2f", "n_identities": 3, "place": {"phase": 2, "iteration": 0},
+    }  # fmt: skip
+    state.write(tmp_path / LAST, state.weights(built(i2g, SETTINGS)), facts)
+    with pytest.raises(DataError, match=r"settings that make no run: .*(speech_kernel|an odd number)"):
+        state.load_model(tmp_path, torch.device("cpu"))
+    longest = build(i2g.Settings, {"speech_kernel": 4001}, "settings")
+    assert system.build(system.load("i2g"), replace(SETTINGS, speech_kernel=longest.speech_kernel), 3)
 
 
 def test_a_resumed_run_ends_in_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,20 +23,31 @@ def test_half_of_the_faces_are_mirrored_whole() -> None:
 
 @given(identity=st.lists(st.integers(0, 4), min_size=1, max_size=9), count=st.integers(0, 12), seed=st.integers(0, 99))
 @settings(max_examples=100, deadline=None)
-def test_strangers_are_other_people_drawn_once_each(identity: list[int], count: int, seed: int) -> None:
+def test_strangers_are_other_people_each_drawn_once(identity: list[int], count: int, seed: int) -> None:
     rows, there = strangers(torch.tensor(identity), count, generator(seed))
     assert rows.shape == there.shape == (len(identity), count)
     for row, own in enumerate(identity):
-        chosen = rows[row][there[row]].tolist()
-        others = [place for place, other in enumerate(identity) if other != own]
-        assert len(chosen) == len(set(chosen)) == min(count, len(others)) and set(chosen) <= set(others)
+        chosen = [identity[place] for place in rows[row][there[row]].tolist()]
+        others = set(identity) - {own}
+        assert len(chosen) == len(set(chosen)) == min(count, len(others)) and set(chosen) <= others
         assert there[row].tolist() == sorted(there[row].tolist(), reverse=True)
 
 
-def test_every_stranger_is_as_likely() -> None:
-    rows = torch.cat([strangers(torch.tensor([0, 1, 1, 2, 3]), 2, generator(seed))[0][0] for seed in range(600)])
-    counts = rows.bincount(minlength=5).tolist()
-    assert counts[0] == 0 and stats.chisquare(counts[1:]).pvalue > 1e-3
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_stranger_is_as_likely_and_each_of_their_rows(count: int) -> None:
+    """Persons 1, 2 and 3 are asked by the first row; 1 has three rows, of which 7 stands far from the others."""
+    identity = torch.tensor([0, 1, 1, 2, 3, 0, 0, 1])
+    rows = torch.cat([strangers(identity, count, generator(seed))[0][0] for seed in range(900)])
+    people = identity[rows].bincount(minlength=4).tolist()
+    assert people[0] == 0 and stats.chisquare(people[1:]).pvalue > 1e-3
+    assert stats.chisquare([int((rows == row).sum()) for row in (1, 2, 7)]).pvalue > 1e-3
+
+
+def test_equal_numbers_draw_nobody_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.full(shape, 0.5))
+    identity = torch.tensor([0, 1, 1, 2, 2])
+    rows, there = strangers(identity, 2, generator())
+    assert there[0].all() and sorted(identity[rows[0]].tolist()) == [1, 2]
 
 
 @given(limit=st.floats(0.05, 4.0), seed=st.integers(0, 1000))

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from manifests.errors import DataError, UsageError
-from models import balance, data, feature_losses, pack, speech2face, state, system, train
+from models import balance, data, feature_losses, pack, speech2face, state, system, train, vggface
 from models.balance import measure, proposed
 from models.experiments import find
 from models.feature_decoders import ColeDecoder
 from models.spectrogram import compressed
 from models.spectrogram_encoders import SpeechEncoder
 from models.speech2face import Settings
+from models.vggface import VggFace
 from models.warp import warped
 from tests.models import drawn, featured
 from tests.models.networks import check_gradients, check_rows_alone, n_parameters, on_meta, shapes
@@ -227,11 +228,25 @@ def test_the_mean_landmarks_are_those_that_are_known_and_the_plain_decoder_needs
     networks = built(speech2face, TINY)
     with pytest.raises(DataError, match="--set decoder=plain"):
         speech2face.begin(networks, TINY, corpus, featured.features())
-    known = torch.full_like(corpus.landmarks, torch.nan)
-    known[3], known[5] = 10.0, 20.0
+    known, shape = torch.full_like(corpus.landmarks, torch.nan), torch.rand(68, 2)
+    known[3], known[5] = 10.0 + shape, 20.0 + 3 * shape
     speech2face.begin(networks, TINY, replace(corpus, landmarks=known), featured.features())
     assert isinstance(networks["decoder"], ColeDecoder)
-    torch.testing.assert_close(networks["decoder"].mean_landmarks, torch.full((68, 2), 15.0))
+    torch.testing.assert_close(networks["decoder"].mean_landmarks, 15.0 + 2 * shape)
+    line = torch.stack([torch.linspace(0, 31, 68), torch.linspace(5, 25, 68)], dim=1)
+    for wrong in (torch.full((68, 2), 7.0), line, 1e30 * (shape - 0.5), 500.0 + 9 * shape):
+        with pytest.raises(DataError, match=r"no face in pictures of 32 pixels.*--set decoder=plain"):
+            speech2face.begin(networks, TINY, replace(corpus, landmarks=known * 0 + wrong), featured.features())
+
+
+def test_a_decoder_that_diverges_ends_with_an_error_and_not_with_the_process(tmp_path: Path) -> None:
+    """Its landmarks are not finite then; the warp must not look for pixels there."""
+    manifest = drawn.write_manifest(tmp_path / "drawn", drawn.Sketch(audio=True, landmarks=True))
+    vggface.write(tmp_path / "vgg.safetensors", VggFace(replace(featured.SHAPE, features=16)), {"half": "a"})
+    settings = replace(TINY, features=str(tmp_path / "vgg.safetensors"), space=16, decoder_rate=1e30)
+    options = replace(drawn.CPU, validate_every=0, save_every=0, max_skipped=2)
+    with pytest.raises(DataError, match=r"3 iterations gave losses that are not finite \(limit 2\)"):
+        train.train(tmp_path / "run", manifest, drawn.experiment(settings), settings, options)
 
 
 def test_short_voices_are_repeated_and_windows_averaged() -> None:
@@ -245,6 +260,25 @@ def test_short_voices_are_repeated_and_windows_averaged() -> None:
         waves = given.wave[row, :count].repeat(1, 3)[:, : 262 * 160]
         alone = networks["encoder"](compressed(waves)).mean(0)
         torch.testing.assert_close(together[row], alone, rtol=1e-3, atol=1e-5)
+
+
+def test_of_a_long_voice_the_first_six_seconds_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They alone set its level; a model trained on longer crops hears those."""
+    heard: list[Tensor] = []
+
+    def seen(wave: Tensor) -> Tensor:
+        heard.append(wave)
+        return compressed(wave)
+
+    monkeypatch.setattr(speech2face, "compressed", seen)
+    networks = {name: network.eval() for name, network in begun().items()}
+    given = featured.voices(32, frames=700, count=2)
+    given.mel[..., 600:] *= 9
+    speech2face.faces(networks, TINY, given)
+    speech2face.faces(networks, replace(TINY, level=0.05), given)
+    speech2face.faces(networks, replace(TINY, frames=(262, 650)), given)
+    assert torch.equal(heard[0], given.wave[:, :96_000]) and torch.equal(heard[2], given.wave[:, :104_000])
+    torch.testing.assert_close(heard[1].square().mean(dim=1).sqrt(), torch.full((2,), 0.05))
 
 
 def test_faces_are_pictures() -> None:
@@ -304,3 +338,6 @@ def test_training_resumes_to_the_bit_and_holds_one_copy(tmp_path: Path) -> None:
     assert found.keys() == speech2face.weights(settings).keys()
     for one in found.values():
         assert one.proposed * one.norm == pytest.approx(found["first_layer"].norm)
+    vggface.write(tmp_path / "vgg.safetensors", featured.network(seed=4), {"half": "a"})
+    with pytest.raises(DataError, match=f"learned the features of {facts['features']['sha256']}: put that file back"):
+        measure(model, manifest, tmp_path / "packed", 2, torch.device("cpu"))

@@ -1,5 +1,6 @@
 """The loop: resumed runs end in the same bytes, frozen means frozen, and everything that can go wrong says so."""
 
+import copy
 import hashlib
 import json
 import multiprocessing
@@ -20,6 +21,7 @@ from manifests import weights
 from manifests.errors import DataError, Missing, UsageError
 from models import judges, sf2f, speech2face, state, system, train, vggface, voice2face
 from models.experiments import find
+from models.priors import Priors
 from models.setup import Options
 from models.state import LAST
 from models.system import Batch, Losses, Step
@@ -291,6 +293,20 @@ def test_the_average_follows_the_weights(
     model = state.load_model(tmp_path / "run", torch.device("cpu"))
     torch.testing.assert_close(next(model.networks["decoder"].parameters()), average)
     assert not torch.equal(average, seen[-1])
+
+
+def test_the_average_of_a_network_without_weights_is_what_it_holds() -> None:
+    """AR-SPM's priors are such a network: nothing is trained in it, and nothing may stop at it."""
+    now = state.State({"priors": Priors(4), "norm": torch.nn.BatchNorm1d(2)})
+    now.average = copy.deepcopy(now.networks)
+    for network in now.networks.values():
+        for held in (*network.parameters(), *network.buffers()):
+            held.data.add_(1)
+    train._follow(now, 0.75)
+    priors, norm = now.average["priors"].state_dict(), now.average["norm"].state_dict()
+    assert all(torch.equal(value, torch.ones(4)) for value in priors.values()) and len(priors) == 3
+    assert norm["weight"].tolist() == [1.25, 1.25] and norm["running_mean"].tolist() == [1.0, 1.0]
+    assert int(norm["num_batches_tracked"]) == 1
 
 
 def test_best_checkpoints_are_those_of_the_best_moment(

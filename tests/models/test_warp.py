@@ -78,3 +78,32 @@ def test_points_that_coincide_are_no_error() -> None:
     found = warped(picture().float(), points, goal)
     found.sum().backward()
     assert found.isfinite().all() and points.grad is not None and points.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("odd", ["nan", "infinite", "huge", "all equal", "far away"])
+def test_points_that_make_no_warp_show_as_nan_in_their_own_picture(odd: str) -> None:
+    """In memory too: without a place in the picture, the gradient's would be anywhere."""
+    points = (16 + 10 * torch.cat([POINTS[:1]] * 2)).float()
+    goal = points.clone()
+    goal[0] = {
+        "nan": torch.full_like(goal[0], torch.nan),
+        "infinite": torch.full_like(goal[0], torch.inf),
+        "huge": 1e30 * (goal[0] - 16),
+        "all equal": torch.full_like(goal[0], 3.0),
+        "far away": torch.full_like(goal[0], 1e30),
+    }[odd]
+    goal.requires_grad_()
+    pictures = torch.cat([picture()] * 2).float().requires_grad_()
+    found = warped(pictures, points, goal)
+    assert found[0].isnan().all()
+    torch.testing.assert_close(found[1], pictures[1], rtol=0, atol=1e-4)
+    found.sum().backward()
+    assert pictures.grad is not None and goal.grad is not None
+    assert pictures.grad.isfinite().all() and goal.grad[1].isfinite().all()
+
+
+def test_beyond_the_border_the_border_goes_on_however_far() -> None:
+    points = 16 + 10 * POINTS[:1]
+    near, far = (warped(picture(), points + shift, points) for shift in (100.0, 1e6))
+    torch.testing.assert_close(near, far)
+    torch.testing.assert_close(far, picture()[..., -1:, -1:].expand(-1, -1, 32, 32))

@@ -1,6 +1,7 @@
 """A system that hears waveforms, from its training to generated faces, scores and ONNX."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from manifests.errors import DataError
 from models import evaluate, export, generate, i2g, state, system
 from models.bench import Plan, measure
 from models.evaluate import Plan as Scoring
+from models.residual import AdaIN
 from models.state import LAST, Model
 from models.system import Batch
 from pipeline import speech, vad
@@ -105,6 +107,30 @@ def test_onnx_gives_torchs_faces_of_crops_and_longer_voices(tmp_path: Path) -> N
     session = onnxruntime.InferenceSession(str(tmp_path / "f.onnx"), providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     assert given.name == "wave" and given.shape[1] == 160
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", [40, 600])
+def test_onnx_gives_i2gs_faces_with_the_noise_of_their_places_and_of_six_seconds(tmp_path: Path, frames: int) -> None:
+    """Trained on the paper's 6 s or on less: of a longer voice the first 6 s are heard, in the file too."""
+    settings = replace(drawn.I2G, frames=(frames, frames))
+    networks = built(i2g, settings)
+    for network in networks.values():
+        network.eval().requires_grad_(False)
+    for module in networks["generator"].modules():
+        if isinstance(module, AdaIN):  # which hears nothing at the start
+            torch.nn.init.normal_(module.gain.weight, generator=torch.Generator().manual_seed(1))
+    networks["speech"].get_parameter("embedding.weight").mul_(100)  # so that it tells voices apart
+    model = Model(system.load("i2g"), settings, networks, scored.facts(front_end="wave"), "", None)
+    assert export.export(model, tmp_path / "f.onnx") <= 1e-4
+    session = onnxruntime.InferenceSession(str(tmp_path / "f.onnx"), providers=["CPUExecutionProvider"])
+    time = np.arange(900 * 160, dtype=np.float32).reshape(900, 160).T / 16_000
+    low, high = (0.1 * np.sin(2 * np.pi * hertz * time)[None] for hertz in (200, 3000))
+    changing = np.concatenate([low[..., :600], 9 * high[..., 600:]], axis=2)
+    one, same, other = (session.run(["face"], {"wave": wave})[0] for wave in (low[..., :600], changing, high))
+    assert np.abs(one - same).max() < 1e-6 and np.abs(one - other).max() > 1e-5
+    (alike,) = session.run(["face"], {"wave": np.repeat(low[..., :600], 66, axis=0)})
+    assert np.abs(alike[64:] - alike[:2]).max() < 1e-5 and np.abs(alike[0] - alike[1]).max() > 1e-3
 
 
 @pytest.mark.slow
