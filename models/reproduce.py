@@ -98,10 +98,11 @@ def _shown(value: Value) -> str:
         return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
     if "mean" not in value:
         return "-"
-    if "interval" not in value:
-        return f"{value['mean']:.4g} ± {value.get('spread_over_splits', 0.0):.2g}"
-    low, high = value["interval"]
-    return f"{value['mean']:.4g} ({low:.4g}–{high:.4g})"
+    if "interval" in value:
+        low, high = value["interval"]
+        return f"{value['mean']:.4g} ({low:.4g}–{high:.4g})"
+    spread = value.get("spread_over_splits")
+    return f"{value['mean']:.4g}" + ("" if spread is None else f" ± {spread:.2g}")
 
 
 def _verdicts(of: Sequence[Judged]) -> str:

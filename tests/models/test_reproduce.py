@@ -1,13 +1,16 @@
 """`models reproduce`: the table of ids, verdicts, what is written; and every id at the budget `smoke`."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from scipy.stats import t
 
 from manifests.errors import Missing, UsageError
 from manifests.schema import MANIFEST
@@ -16,7 +19,7 @@ from models import reproduce
 from models.cli import main
 from models.reproduction import budgets, people
 from models.reproduction.attributes import FROM_FACE, FROM_SPEECH
-from models.reproduction.entry import Budget, Claim, Line, Member, Table, against, lines
+from models.reproduction.entry import Budget, Claim, Line, Member, Table, Value, against, lines
 from models.reproduction.lab import Lab
 from models.reproduction.table import ENTRIES, find
 from models.reproduction.verdict import verdicts
@@ -134,9 +137,27 @@ def test_verdicts_know_the_interval(x: float | None, y: float, verdict: str) -> 
         assert one.half_width == pytest.approx(2.5)
 
 
-def test_plain_numbers_have_no_interval() -> None:
-    (one,) = verdicts(table((Line("x", {"m": 1.01}), Line("y", {"m": 1.0}))))
-    assert one.verdict == "agrees"
+@pytest.mark.parametrize(
+    "value",
+    [9.0, 1.0, math.nan, {"mean": 9.0}, {"mean": math.nan, "interval": [0.0, 1.0]}, {**figure(9, 0), "items": 1},
+     {"mean": 9.0, "interval": [math.nan, 9.0]}],
+)  # fmt: skip
+def test_without_an_interval_nothing_is_decided(value: Value) -> None:
+    """Nor by one person, or by what is no number."""
+    (one,) = verdicts(table((Line("x", {"m": value}), Line("y", {"m": figure(1.0, 0.1)}))))
+    assert one.verdict == "not decided" and one.half_width is None
+    assert one.gap is None or math.isfinite(one.gap)
+
+
+@pytest.mark.parametrize(("spread", "verdict"), [(5.0, "within the interval"), (0.01, "agrees")])
+def test_the_spread_over_splits_makes_an_interval(spread: float, verdict: str) -> None:
+    """Five splits of 20 +- 5 and of 19.9 +- 5 are alike; the half width is that of Student's t."""
+    values = [{"mean": mean, "spread_over_splits": spread} for mean in (20.0, 19.9)]
+    (one,) = verdicts(table(tuple(Line(name, {"m": value}) for name, value in zip("xy", values, strict=True))))
+    assert one.verdict == verdict
+    splits = 20 + spread * np.array([-1.5, -0.5, 0, 0.5, 1.5]) / np.sqrt(np.mean(np.square([1.5, 0.5, 0, 0.5, 1.5])))
+    low, high = t.interval(0.95, 4, splits.mean(), splits.std(ddof=1) / np.sqrt(5))
+    assert one.half_width == pytest.approx((high - low) / 2 * math.sqrt(2), rel=1e-3)
 
 
 def test_a_line_that_is_missing_is_not_measured() -> None:
