@@ -275,7 +275,8 @@ def reproduce(ids: tuple[str, ...], manifest: Path, out: Path, **given: Any) -> 
     """Reproduce tables and figures of the papers by id (E-SF2F-03 …, or all): ours beside theirs, with verdicts.
 
     Trains what is missing into --out, where ids share runs. A verdict is about the ordering of two lines: ours agrees,
-    disagrees, or the gap lies within the interval.
+    disagrees, or the gap lies within the interval; without intervals it is not decided. An id that fails does not stop
+    the others; the exit code is then that of the worst, 4 where nothing could be measured for want of something.
     """
     _reproduce(ids, manifest, out, **given)
 
@@ -297,6 +298,8 @@ def _reproduce(
         click.echo(result.text)
         results.append(result)
     click.echo(reproducing.summary(results))
+    if error := reproducing.failure(results):
+        raise error
 
 
 @main.command()

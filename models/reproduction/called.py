@@ -71,7 +71,8 @@ def _called(lab: Lab, ask: Ask, label: str) -> tuple[list[str], list[str]]:
 def ages(lab: Lab, entry: Entry, asked: Sequence[Ask]) -> Found:
     """Age groups of drawn faces against those of real ones, by a probe of the training people's ages."""
     if lacks := absent(lab.labels, ("age",)):
-        return Found((Table(entry.asks, entry.metrics, (), entry.published, entry.claims),), missing=lacks)
+        table = Table(entry.asks, entry.metrics, (), entry.published, entry.claims)
+        return Found((table,), errors=tuple(map(Missing, lacks)))
     ours = []
     for ask in asked:
         shares = agreement.agreement(*_called(lab, ask, "age group"), AGE_GROUPS)

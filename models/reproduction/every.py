@@ -35,9 +35,9 @@ def compared(lab: Lab, entry: Entry) -> Found:
         }
         return Line(member.name, scores_of(row_of(told, _HOW)) | whole)
 
-    ours, missing = each(entry.members, line)
+    ours, errors = each(entry.members, line)
     if not reports:
-        return Found(missing=missing)
+        return Found(errors=errors)
     first = next(iter(reports.values()))
     known = (*(_blind(name, row_of(first, _HOW), key) for name, key in _BLIND.items()), *_ceiling(first))
     by = lab.judge
@@ -51,7 +51,7 @@ def compared(lab: Lab, entry: Entry) -> Found:
         ]
         tables.append(Table(f"By {group}.", _GROUPED, tuple(lines)))
     why = first["classifier"].get("why")
-    return Found(tuple(tables), missing=(*missing, *([f"VFS: {why}"] if why else [])))
+    return Found(tuple(tables), missing=(f"VFS: {why}",) if why else (), errors=errors)
 
 
 _BLIND = {"chance": "chance", "perfect gender only": "gender_only"}

@@ -61,5 +61,5 @@ def matched(lab: Lab, entry: Entry, asked: tuple[Asked, ...]) -> Found:
             {column: accuracy(report_of(lab, member), choice) for column, (member, choice) in one.columns.items()},
         )
 
-    ours, missing = each(asked, line)
-    return Found((Table(entry.asks, entry.metrics, ours, entry.published, entry.claims),), missing=missing)
+    ours, errors = each(asked, line)
+    return Found((Table(entry.asks, entry.metrics, ours, entry.published, entry.claims),), errors=errors)

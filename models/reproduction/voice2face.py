@@ -9,7 +9,7 @@ from models.reproduction.entry import Claim, Entry, Found, Member, lines
 from models.reproduction.i2g import DIMNET_G, DIMNET_I, SVHF
 from models.reproduction.lab import Lab
 from models.reproduction.matched import Choice, always, matched
-from models.reproduction.measures import Heard, judged
+from models.reproduction.measures import Heard, judged, together
 from models.reproduction.sf2f import VOICE
 from models.reproduction.voices import (
     by_group,
@@ -38,7 +38,7 @@ def _matching(lab: Lab, entry: Entry) -> Found:
     generated = judged(lab, entry, (Heard("voice2face", V2F),))
     own = matched(lab, entry, tuple(always(one.name, one, _COLUMNS) for one in (SVHF, DIMNET_I, DIMNET_G)))
     ours = (*generated.tables[0].ours, *own.tables[0].ours)
-    return Found((replace(own.tables[0], ours=ours),), missing=(*generated.missing, *own.missing))
+    return replace(together(generated, own), tables=(replace(own.tables[0], ours=ours),))
 
 
 _DURATIONS = tuple(Heard(f"{seconds:g} s", V2F, f"{seconds:g} s") for seconds in _SECONDS)
