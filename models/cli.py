@@ -225,10 +225,12 @@ def evaluate(
     if model.system.GENERATES or not model.system.MATCHES:
         plan = scoring.Plan(protocol=protocol, **asked)
         network = judges.load(judge or scoring.default_judge(model, protocol), chosen)
-        paths += scoring.write(folder, *scoring.evaluate(model, manifest, network, plan, folder.parent / "packed"))
+        found = scoring.evaluate(model, manifest, network, plan, folder.parent / "packed")
+        paths += scoring.write(folder, *found, plan)
     if model.system.MATCHES:
-        report = matching.evaluate(model, manifest, Plan(**asked), folder.parent / "packed", chosen)
-        paths += matching.write(folder, report)
+        choosing = Plan(**asked)
+        report = matching.evaluate(model, manifest, choosing, folder.parent / "packed", chosen)
+        paths += matching.write(folder, report, choosing)
     for path in paths:
         if path.suffix == ".md":
             click.echo(path.read_text(encoding="utf-8"))

@@ -164,6 +164,8 @@ def _shown(value: Value) -> str:
         return "-"
     if "interval" in value:
         low, high = value["interval"]
+        if low == high == value["mean"] and "items" not in value:  # not measured: it is known
+            return f"{low:.4g}"
         return f"{value['mean']:.4g} ({low:.4g}–{high:.4g})"
     spread = value.get("spread_over_splits")
     return f"{value['mean']:.4g}" + ("" if spread is None else f" ± {spread:.2g}")

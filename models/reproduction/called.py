@@ -13,6 +13,8 @@ from models.reproduction.measures import percent, portraits
 from models.reproduction.people import absent
 from models.reproduction.spoken import GENDERS, Ask, Studio
 
+REAL = "real faces"  # of split `test`: the line of what a probe makes of them
+
 
 def genders(lab: Lab, entry: Entry, asked: Sequence[Ask], beside: Mapping[str, Table] = MappingProxyType({})) -> Found:
     """What a probe of real faces calls drawn ones, against what it calls each person's real face (row-normalised).
@@ -20,23 +22,25 @@ def genders(lab: Lab, entry: Entry, asked: Sequence[Ask], beside: Mapping[str, T
     `beside` are published tables of other labels, by these.
     """
     ours: list[Line] = []
+    probe: list[Line] = []  # how far to trust it: real faces by the manifest's genders
     pictures: list[Path] = []
     for ask in asked:
         studio = Studio(lab, ask.member)
         known = probes.known(lab.corpus(studio.model, "train"), lab.judge, None)
         if known.gender is None:
             raise Missing(known.why_no_gender)
-        made = studio.drawn(studio.of(ask))
         wanted, found = (
             [GENDERS[int(not female)] for female in known.gender.female(lab.judge.embed(faces)).tolist()]
-            for faces in (portraits(studio.corpus).float() / 255, made)
+            for faces in (portraits(studio.corpus).float() / 255, studio.drawn(studio.of(ask)))
         )
-        shares = agreement.by_row(agreement.confusion(wanted, found, GENDERS))
-        pictures.append(
-            charts.matrix(lab.pictures(entry.id) / f"gender-{len(pictures)}.png", ask.line, GENDERS, shares)
-        )
+        told = [(of, said) for of, said in zip(studio.corpus.packed.genders, wanted, strict=True) if of in GENDERS]
+        probe = [Line(REAL, _agreed([str(of) for of, _ in told], [said for _, said in told]))]
+        path = lab.pictures(entry.id) / f"gender-{len(pictures)}.png"
+        counts = agreement.confusion(wanted, found, GENDERS)
+        pictures.append(charts.matrix(path, f"gender, {ask.line}", ("real face", "drawn face"), GENDERS, counts))
         ours.append(Line(ask.line, _agreed(wanted, found)))
-    table = Table(entry.asks, entry.metrics, tuple(ours), entry.published, entry.claims)
+    title = f"{entry.asks} {REAL.capitalize()}: what the probe calls them, by the manifest's genders."
+    table = Table(title, entry.metrics, (*probe, *ours), entry.published, entry.claims)
     if not beside:
         return Found((table,), tuple(pictures))
     others = tuple(_named(lab, asked[0], label, printed) for label, printed in beside.items())

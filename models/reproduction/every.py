@@ -13,8 +13,8 @@ from models.reproduction.speech2face import S2F
 from models.scores import Figure
 
 METRICS = (
-    "cosine", "L1", *RECALLS, "VFS", "matching", "same gender", "gender", "collapse", "collapsed", "Fréchet",
-    "parameters", "training_s",
+    "cosine", "L1", *RECALLS, "VFS", "matching", "same gender", "gender", "top-1", "top-5", "collapse",
+    "collapsed", "Fréchet", "Fréchet N", "parameters", "training_s",
 )  # fmt: skip
 _GROUPED = ("people", "cosine", "R@10")
 _HOW = "5 s, fused"
@@ -42,6 +42,7 @@ def compared(lab: Lab, entry: Entry) -> Found:
     known = (*(_blind(name, row_of(first, _HOW), key) for name, key in _BLIND.items()), *_ceiling(first))
     by = lab.judge
     title = f"{entry.asks} Judge `{by.name}` (sha256 {by.sha256[:12]}); 5 s of speech, fused where a system can."
+    title += " Top-1 and top-5 name training people. Fréchet: N generated faces against Fréchet N real ones."
     tables = [Table(title, METRICS, (*known, *ours), entry.published, entry.claims)]
     for group in ("gender", "nationality"):
         lines = [

@@ -189,7 +189,7 @@ class Lab:
         def made() -> Figure:
             plan = Plan(runs=self.spending.runs, seconds=seconds, seed=self.seed)
             found, sheet = evaluate.evaluate(self.model(member), told_on, self.judge, plan, self.cache)
-            evaluate.write(run, found, sheet)
+            evaluate.write(run, found, sheet, plan)
             return found
 
         return self.once(("report", run.name, seconds, told_on), made)

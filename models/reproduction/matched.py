@@ -37,8 +37,9 @@ def report_of(lab: Lab, member: Member) -> Figure:
     run = lab.trained(member)
 
     def made() -> Figure:
-        found = matching.evaluate(lab.model(member), lab.manifest, Plan(seed=lab.seed), lab.cache, lab.device)
-        matching.write(run, found)
+        plan = Plan(seed=lab.seed)
+        found = matching.evaluate(lab.model(member), lab.manifest, plan, lab.cache, lab.device)
+        matching.write(run, found, plan)
         return found
 
     return lab.once(("matching", run.name), made)

@@ -89,7 +89,7 @@ def scores_of(row: Figure) -> dict[str, Value]:
     values["gender"] = percent(row["gender"])
     values |= {f"top-{k}": percent(row["closed_set"].get(f"top_{k}")) for k in (1, 5)}
     alarm = {"collapse": row["collapse"], "collapsed": float(row["collapsed"])}  # 1: the alarm has gone off
-    return values | alarm | {"Fréchet": row["frechet"]["mean"]}
+    return values | alarm | {"Fréchet": row["frechet"]["mean"], "Fréchet N": float(row["frechet"]["real"])}
 
 
 def percent(figure: Figure | None) -> Figure | None:
@@ -166,7 +166,9 @@ def loss_curves(lab: Lab, entry: Entry, losses: Sequence[str]) -> Found:
         of = {one.name: _curve(report.lines(lab.trained(one)), loss) for one in entry.members}
         held = {name: points for name, points in of.items() if len(points)}
         if held:
-            pictures.append(charts.curves(lab.pictures(entry.id) / f"loss-{loss}.png", loss, held))
+            pictures.append(
+                charts.curves(lab.pictures(entry.id) / f"loss-{loss}.png", f"loss {loss}", ("iteration", loss), held)
+            )
     return Found(pictures=tuple(pictures))
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -15,13 +16,17 @@ from scipy.stats import t
 from manifests.errors import DataError, Missing, UsageError
 from manifests.schema import MANIFEST
 from manifests.table import provenance, read_rows, write_table
-from models import reproduce
+from models import craniofacial, reproduce
 from models.cli import main
-from models.reproduction import budgets, people
+from models.reproduction import budgets, people, speech2face
 from models.reproduction.attributes import FROM_FACE, FROM_SPEECH
+from models.reproduction.conditioned import DISTANCES
 from models.reproduction.entry import Budget, Claim, Entry, Found, Line, Member, Table, Value, against, lines
+from models.reproduction.i2g import I2G
 from models.reproduction.lab import Lab
 from models.reproduction.measures import each
+from models.reproduction.real import SIDES
+from models.reproduction.spoken import retrieved
 from models.reproduction.table import ENTRIES, find
 from models.reproduction.verdict import verdicts
 from models.system import load, plan
@@ -75,12 +80,32 @@ def test_a_smoke_run_takes_a_few_iterations() -> None:
         assert sum(phase.iterations for phase in plan(load(experiment.system), settings)) <= 8
 
 
+def lines_of(entry: Entry) -> set[str]:
+    """The names of the lines that an id measures; of those whose names come with the data, the published ones."""
+    given = getattr(entry.measure, "keywords", {})
+    names = {one.line for kind in ("heard", "asked") for one in given.get(kind, ())}
+    if "sizes" in given:  # of priors
+        return {f"{n} - {m}" for m, n in pairwise(given["sizes"])}
+    if retrieved in (getattr(entry.measure, "func", None), entry.measure) or entry.id == "E-I2G-08":
+        names = names or {member.name for member in entry.members}
+        return {f"{name}, {distance}" for name in names for distance in DISTANCES} | {"random"}
+    alone = {
+        "E-I2G-06": {f"{I2G.name}, {group}" for group in ("different genders", "the same gender")},
+        "E-S2F-05": {ask.line for ask in speech2face._LOSSES},
+        "E-S2F-06": set(craniofacial.MEASURES),
+        "E-SF2F-02": {str(side) for side in SIDES},
+        "E-V2F-06": {"voice", "noise"},
+    }
+    return alone.get(entry.id) or names or {member.name for member in entry.members}
+
+
 def test_every_claim_is_about_lines_and_columns_that_are_there() -> None:
     checked = 0
     for entry in ENTRIES:
         for claim in entry.claims:
             assert not entry.metrics or claim.metric in entry.metrics, (entry.id, claim)
             assert claim.larger != claim.smaller
+            assert {claim.larger, claim.smaller} <= lines_of(entry), (entry.id, claim)
             checked += 1
         for line in entry.published:
             assert set(line.values) <= set(entry.metrics) | {"training_h"}, (entry.id, line)

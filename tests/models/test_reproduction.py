@@ -60,6 +60,16 @@ def test_retrieval_finds_any_of_a_persons_faces(distance: Distance) -> None:
     assert mean(found["R@2"]) == pytest.approx(200 / 3)
 
 
+def test_a_random_order_finds_what_chance_does() -> None:
+    """Section 6.11's chances for 100 people of 50 faces; of fewer people than K everybody is found."""
+    told = conditioned.random_line(378, 50).values
+    assert [mean(value) for value in told.values()] == pytest.approx([1.00, 1.99, 4.90, 9.57], abs=0.006)
+    assert [mean(value) for value in conditioned.random_line(3, 1).values.values()] == pytest.approx(
+        [100 / 3, 200 / 3, 100, 100]
+    )
+    assert conditioned.galleries_of(378, 50) == "Galleries of 100 x 50 faces."
+
+
 def test_only_as_many_faces_of_each_are_in_the_gallery() -> None:
     """With one face each the second of the first person, which is the best, is not asked."""
     gallery = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 0.1]])
