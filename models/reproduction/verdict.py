@@ -61,7 +61,7 @@ def _mean(value: Value) -> float | None:
 
 
 def _half_width(value: Value) -> float | None:
-    """Of the 95 % interval; None where there is none, or it is of one item, which says nothing of others."""
+    """Of the 95 % interval; None where there is none, or it is of one item or of equal ones, which do not vary."""
     if not isinstance(value, Mapping) or value.get("items", 2) < 2:
         return None
     if "interval" in value:
@@ -71,4 +71,4 @@ def _half_width(value: Value) -> float | None:
         half = _OF_SPREAD * float(value["spread_over_splits"])
     else:
         return None
-    return half if math.isfinite(half) else None
+    return half if math.isfinite(half) and (half > 0 or "items" not in value) else None

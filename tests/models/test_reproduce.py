@@ -135,6 +135,14 @@ def test_published_confusions_are_of_whole_rows() -> None:
     assert checked == 22
 
 
+def test_rows_and_columns_that_are_easily_forgotten() -> None:
+    all_of_them, sets, matching = find(("E-ALL-01", "E-SF2F-06", "E-V2F-09"))
+    assert {"top-1", "top-5", "Fréchet N"} <= set(all_of_them.metrics)  # sections 6.10 and 6.17
+    assert any(line.name.startswith("AVSpeech") for line in sets.published)
+    printed = {line.name: tuple(line.values.values()) for line in matching.published}
+    assert printed["voice2face, training people"] == (96.83, 93.98)
+
+
 def test_claims_follow_the_published_numbers() -> None:
     printed = lines(("a", "b"), {"ours": (2.0, None), "other": (1.0, 5.0), "third": (3.0, 1.0), "equal": (2.0, 1.0)})
     assert against("ours", printed, ("a", "b")) == (Claim("a", "ours", "other"), Claim("a", "third", "ours"))
@@ -166,11 +174,13 @@ def test_verdicts_know_the_interval(x: float | None, y: float, verdict: str) -> 
 
 @pytest.mark.parametrize(
     "value",
-    [9.0, 1.0, math.nan, {"mean": 9.0}, {"mean": math.nan, "interval": [0.0, 1.0]}, {**figure(9, 0), "items": 1},
-     {"mean": 9.0, "interval": [math.nan, 9.0]}],
+    [
+        9.0, 1.0, math.nan, {"mean": 9.0}, {"mean": math.nan, "interval": [0.0, 1.0]},
+        {"mean": 9.0, "interval": [math.nan, 9.0]}, {**figure(9, 0), "items": 12}, {**figure(9, 0), "items": 1},
+    ],
 )  # fmt: skip
 def test_without_an_interval_nothing_is_decided(value: Value) -> None:
-    """Nor by one person, or by what is no number."""
+    """Nor by one person, by people who are all alike, or by what is no number."""
     (one,) = verdicts(table((Line("x", {"m": value}), Line("y", {"m": figure(1.0, 0.1)}))))
     assert one.verdict == "not decided" and one.half_width is None
     assert one.gap is None or math.isfinite(one.gap)
