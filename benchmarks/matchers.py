@@ -22,8 +22,9 @@ KINDS = ("true", "shuffled")  # pairs
 
 def measured(run: Path, manifest: Path) -> Figure:
     """Every accuracy of a run, by way, number of candidates and stratum; chance; how long its training took."""
-    report = matching.evaluate(state.load_model(run, CPU), manifest, Plan(), manifest.parent / "packed", CPU)
-    matching.write(run, report)
+    plan = Plan()
+    report = matching.evaluate(state.load_model(run, CPU), manifest, plan, manifest.parent / "packed", CPU)
+    matching.write(run, report, plan)
     found: Figure = {
         f"{one['way']} {one['candidates']}-way {one['stratum']}": {
             name: one[name] for name in ("mean", "interval", "chance", "gender_only")

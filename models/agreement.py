@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from models.scores import Figure, figure
 
 AGE_GROUPS = ("young", "middle", "elder")
 _OLDEST_YOUNG, _OLDEST_MIDDLE = 35, 65  # years: below the first young, up to and with the second middle
@@ -24,13 +27,11 @@ def by_row(counts: NDArray[np.int64]) -> list[list[float | None]]:
     return [[float(n) / row.sum() if row.sum() else None for n in row] for row in counts]
 
 
-def agreement(counts: NDArray[np.int64], labels: Sequence[str]) -> dict[str, float | None]:
-    """Share of each label that was called so, and of all of them as `total`."""
-    shares: dict[str, float | None] = {
-        label: float(row[number]) / row.sum() if row.sum() else None
-        for number, (label, row) in enumerate(zip(labels, counts, strict=True))
-    }
-    return shares | {"total": float(np.trace(counts)) / counts.sum() if counts.sum() else None}
+def agreement(wanted: Sequence[str], found: Sequence[str], labels: Sequence[str]) -> dict[str, Figure | None]:
+    """Share of the people of each label who were called so, and of all of them as `total`; None of nobody."""
+    right = {label: [a == b for a, b in zip(wanted, found, strict=True) if a == label] for label in labels}
+    right["total"] = [one for of in right.values() for one in of]
+    return {label: figure([torch.tensor(of)]) if of else None for label, of in right.items()}
 
 
 def age_group(years: float) -> str:

@@ -225,10 +225,12 @@ def evaluate(
     if model.system.GENERATES or not model.system.MATCHES:
         plan = scoring.Plan(protocol=protocol, **asked)
         network = judges.load(judge or scoring.default_judge(model, protocol), chosen)
-        paths += scoring.write(folder, *scoring.evaluate(model, manifest, network, plan, folder.parent / "packed"))
+        found = scoring.evaluate(model, manifest, network, plan, folder.parent / "packed")
+        paths += scoring.write(folder, *found, plan)
     if model.system.MATCHES:
-        report = matching.evaluate(model, manifest, Plan(**asked), folder.parent / "packed", chosen)
-        paths += matching.write(folder, report)
+        choosing = Plan(**asked)
+        report = matching.evaluate(model, manifest, choosing, folder.parent / "packed", chosen)
+        paths += matching.write(folder, report, choosing)
     for path in paths:
         if path.suffix == ".md":
             click.echo(path.read_text(encoding="utf-8"))
@@ -275,7 +277,8 @@ def reproduce(ids: tuple[str, ...], manifest: Path, out: Path, **given: Any) -> 
     """Reproduce tables and figures of the papers by id (E-SF2F-03 …, or all): ours beside theirs, with verdicts.
 
     Trains what is missing into --out, where ids share runs. A verdict is about the ordering of two lines: ours agrees,
-    disagrees, or the gap lies within the interval.
+    disagrees, or the gap lies within the interval; without intervals it is not decided. An id that fails does not stop
+    the others; the exit code is then that of the worst, 4 where nothing could be measured for want of something.
     """
     _reproduce(ids, manifest, out, **given)
 
@@ -297,6 +300,8 @@ def _reproduce(
         click.echo(result.text)
         results.append(result)
     click.echo(reproducing.summary(results))
+    if error := reproducing.failure(results):
+        raise error
 
 
 @main.command()

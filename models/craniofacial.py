@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.distances import correlation
+from models.distances import correlation, people_drawn
 
 POINTS = 68
 _JAW = (4, 12)  # gonia
@@ -77,14 +77,15 @@ def measures(landmarks: Tensor) -> dict[str, Tensor]:
 def correlations(one: Tensor, other: Tensor, seed: int) -> dict[str, dict[str, Any]]:
     """Pearson's r of each measure between two sets of landmarks (N, 68, 2) of the same people, and its p-value.
 
-    `shuffled` is r with the people of the other set in random order, which knows nothing of anybody. People whose
-    landmarks are not finite in one of the sets are left out.
+    r comes with its interval over people. `shuffled` is r with the people of the other set in random order, which knows
+    nothing of anybody. People whose landmarks are not finite in one of the sets are left out.
     """
     known = torch.isfinite(one).flatten(1).all(1) & torch.isfinite(other).flatten(1).all(1)
     a, b = measures(one[known]), measures(other[known])
-    order = torch.randperm(int(known.sum()), generator=torch.Generator().manual_seed(seed))
+    people = int(known.sum())
+    order, times = torch.randperm(people, generator=torch.Generator().manual_seed(seed)), people_drawn(people)
     return {
-        name: correlation(a[name], b[name])
-        | {"shuffled": correlation(a[name], b[name][order])["r"], "items": int(known.sum())}
+        name: correlation(a[name], b[name], times)
+        | {"shuffled": correlation(a[name], b[name][order], times)["r"], "items": people}
         for name in MEASURES
     }

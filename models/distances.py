@@ -11,7 +11,10 @@ from scipy.stats import pearsonr
 from torch import Tensor
 
 from models import metrics
+from models.matching_metrics import Reals, resampled
 
+_RESAMPLES = 1000  # of the people
+_DRAWS = 20  # of the images of priors
 DISTANCES = ("L1", "L2", "unit L1", "unit L2", "cosine distance", "degrees")
 
 
@@ -60,25 +63,64 @@ def condition_follows(
     """QTA 1 (I2G): whether the embeddings of generated faces lie as far apart as the conditions they were made from.
 
     Row n of `conditions` and of `faces`, the embeddings, are person n's. Pearson's r over pairs with its p-value, and
-    mean distances of pairs of the same and of different genders; None where there are no such pairs.
+    mean distances of pairs of the same and of different genders; None where there are no such pairs. Intervals are over
+    people, with whom all their pairs come and go.
     """
     x, y = cosine_distances(conditions, pairs), cosine_distances(faces, pairs)
-    told: dict[str, Any] = {"pairs": len(pairs)} | correlation(x, y)
+    times = people_drawn(len(conditions))
+    first, second = pairs.numpy().T
+    weights = times[:, first] * times[:, second]
+    told: dict[str, Any] = {"pairs": len(pairs)} | correlation(x, y, weights)
     known = torch.tensor([genders[a] is not None and genders[b] is not None for a, b in pairs.tolist()])
     alike = torch.tensor([genders[a] == genders[b] for a, b in pairs.tolist()])
     for name, chosen in (("same_gender", known & alike), ("different_gender", known & ~alike)):
-        means = [float(values[chosen].mean()) if chosen.any() else None for values in (x, y)]
-        told[name] = dict(zip(("conditions", "faces"), means, strict=True))
+        kept = weights[:, chosen.numpy()]
+        told[name] = {
+            of: _mean(values[chosen], kept) if chosen.any() else None
+            for of, values in (("conditions", x), ("faces", y))
+        }
     return told
 
 
-def correlation(x: Tensor, y: Tensor) -> dict[str, float | None]:
-    """Pearson's r and its two-sided p-value; None where one of the two does not vary."""
+def people_drawn(people: int) -> Reals:
+    """How often each person counts in each bootstrap sample, (samples, people)."""
+    if not people:
+        return np.empty((_RESAMPLES, 0))
+    return resampled(np.arange(people), _RESAMPLES, np.random.default_rng(0))
+
+
+def correlation(x: Tensor, y: Tensor, weights: Reals) -> dict[str, Any]:
+    """Pearson's r with its interval, and its two-sided p-value; None where one of the two does not vary.
+
+    `weights` (samples, N) say how often each pair of values counts in each bootstrap sample.
+    """
     a, b = x.double().cpu().numpy(), y.double().cpu().numpy()
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return {"r": None, "p": None}
     found = pearsonr(a, b)
-    return {"r": float(found.statistic), "p": float(found.pvalue)}
+    a, b = a - a.mean(), b - b.mean()
+    with np.errstate(invalid="ignore", divide="ignore"):  # samples in which nothing varies have no r
+        mean_a, mean_b, square_a, square_b, product = (_weighted(v, weights) for v in (a, b, a * a, b * b, a * b))
+        drawn = (product - mean_a * mean_b) / np.sqrt((square_a - mean_a**2) * (square_b - mean_b**2))
+    return {"r": _figure(float(found.statistic), drawn, len(a)), "p": float(found.pvalue)}
+
+
+def _mean(values: Tensor, weights: Reals) -> dict[str, Any]:
+    with np.errstate(invalid="ignore"):  # samples may hold no pair of the kind
+        return _figure(float(values.mean()), _weighted(values.numpy(), weights), len(values))
+
+
+def _weighted(values: Reals, weights: Reals) -> Reals:
+    """The mean of values (N,) in each bootstrap sample, (samples,)."""
+    means: Reals = weights @ values / weights.sum(axis=1)
+    return means
+
+
+def _figure(mean: float, drawn: Reals, items: int) -> dict[str, Any]:
+    """A mean with its 95 % interval, from what bootstrap samples gave; without one where none gave anything."""
+    held = drawn[np.isfinite(drawn)]
+    told: dict[str, Any] = {"mean": mean, "items": items}
+    return told | ({"interval": np.percentile(held, [2.5, 97.5]).tolist()} if len(held) else {})
 
 
 def preferred(one: Tensor, other: Tensor) -> Tensor:
@@ -86,22 +128,34 @@ def preferred(one: Tensor, other: Tensor) -> Tensor:
     return (one > other).float()
 
 
-def prior_convergence(features: Tensor, sizes: Sequence[int], seed: int) -> dict[str, float]:
+def prior_convergence(features: Tensor, sizes: Sequence[int], seed: int) -> dict[str, dict[str, Any]]:
     """L1 between the mean feature of n1 and of n2 images, for neighbouring `sizes` as "n1 - n2" (AR-SPM, Table 1).
 
     The smaller sample is part of the larger: the published distances fall as sqrt(1/n2 - 1/n1), which says so.
-    Sizes beyond the number of images are left out.
+    Sizes beyond the number of images are left out. Means over several draws of the images; where 95 % of a single
+    draw's distances lie is the `interval`, from their deviation: to draw people would add its own noise to an L1.
     """
-    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
-    means = {n: features[order[:n].to(features.device)].double().mean(dim=0) for n in sizes if n <= len(features)}
-    held = sorted(means)
-    return {f"{n} - {m}": float((means[n] - means[m]).abs().sum()) for m, n in pairwise(held)}
+    generator = torch.Generator().manual_seed(seed)
+    found: dict[str, list[float]] = {}
+    for _ in range(_DRAWS):
+        order = torch.randperm(len(features), generator=generator)
+        means = {
+            n: features[order[:n].to(features.device)].mean(dim=0, dtype=torch.double)
+            for n in sizes
+            if n <= len(features)
+        }
+        for m, n in pairwise(sorted(means)):
+            found.setdefault(f"{n} - {m}", []).append(float((means[n] - means[m]).abs().sum()))
+    told = {}
+    for name, values in found.items():
+        mean, half = float(np.mean(values)), 1.96 * float(np.std(values, ddof=1))
+        told[name] = {"mean": mean, "interval": [mean - half, mean + half], "items": int(name.partition(" ")[0])}
+    return told
 
 
-def realness(logits: Tensor) -> dict[str, float]:
-    """Mean and deviation (population) of a discriminator's output in 0..1 (voice2face)."""
-    called = logits.double().sigmoid()
-    return {"mean": float(called.mean()), "spread": float(called.std(correction=0)), "items": called.numel()}
+def realness(logits: Tensor) -> Tensor:
+    """A discriminator's output on each face in 0..1, (N,) (voice2face)."""
+    return logits.double().sigmoid().flatten()
 
 
 def collapsed(found: Tensor, real: Tensor) -> bool:

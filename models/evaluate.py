@@ -27,7 +27,8 @@ All shares are fractions. `chance` and `gender_only` stand beside the metrics th
 import json
 import platform
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -37,7 +38,7 @@ import torch
 from torch import Tensor
 
 from manifests.errors import DataError, UsageError
-from manifests.table import write_text
+from manifests.table import digest_of, write_text
 from models import data, listening, metrics, pack, probes, scores, tables
 from models.data import Corpus
 from models.judges import Judge
@@ -231,13 +232,20 @@ def made_of(model: Model, corpus: Corpus) -> Figure:
     }
 
 
-def write(out: Path, report: dict[str, Any], sheet: Sheet) -> list[Path]:
-    """JSON, a Markdown table and a contact sheet; their names tell split, judge, protocol and checkpoint apart."""
+def write(out: Path, report: dict[str, Any], sheet: Sheet, plan: Plan) -> list[Path]:
+    """JSON, a Markdown table and a contact sheet; their names tell judge and `stem`'s apart."""
     judge = f"{report['judge']['name']}-{report['judge']['sha256'][:8]}"
-    told = (report["data"]["split"], judge, report["protocol"]["name"], report["checkpoint"]["sha256"][:8])
-    stem = re.sub(r"[^\w-]", "_", "-".join(("evaluation", *told)))
-    paths = [out / f"{stem}{suffix}" for suffix in (".json", ".md", ".png")]
+    changed = plan != Plan(split=plan.split, protocol=plan.protocol)
+    name = stem(("evaluation", report["data"]["split"], judge, report["protocol"]["name"]), report, plan, changed)
+    paths = [out / f"{name}{suffix}" for suffix in (".json", ".md", ".png")]
     write_text(paths[0], json.dumps(report, indent=2) + "\n")
     write_text(paths[1], tables.markdown([report]))
     contact_sheet(paths[2], sheet.columns, np.asarray(sheet.faces))
     return paths
+
+
+def stem(names: Sequence[str], report: Figure, plan: Any, changed: bool) -> str:
+    """A report's file name, by checkpoint and manifest, and by the plan where that is `changed` from the default."""
+    digests = (report["checkpoint"]["sha256"][:8], report["data"]["manifest"][:8])
+    planned = (digest_of(asdict(plan))[:8],) if changed else ()
+    return re.sub(r"[^\w-]", "_", "-".join((*names, *digests, *planned)))

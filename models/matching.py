@@ -17,7 +17,6 @@ All shares are fractions.
 """
 
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from manifests.errors import DataError, UsageError
 from manifests.table import write_text
 from models import matching_media, matching_scores, matching_tables
 from models.data import Corpus
-from models.evaluate import corpus_of, made_of
+from models.evaluate import corpus_of, made_of, stem
 from models.matching_scores import STRATA, WAYS, Asked, Plan
 from models.scores import Figure
 from models.state import Model
@@ -79,11 +78,10 @@ def _asked(model: Model, corpus: Corpus, plan: Plan) -> Asked:
     return Asked(model, plan, media, strata, genders, nationalities)
 
 
-def write(out: Path, report: dict[str, Any]) -> list[Path]:
-    """JSON and a Markdown table; their names tell split and checkpoint apart."""
-    told = ("matching", report["data"]["split"], report["checkpoint"]["sha256"][:8])
-    stem = re.sub(r"[^\w-]", "_", "-".join(told))
-    paths = [out / f"{stem}{suffix}" for suffix in (".json", ".md")]
+def write(out: Path, report: dict[str, Any], plan: Plan) -> list[Path]:
+    """JSON and a Markdown table, named as `evaluate.stem` does."""
+    name = stem(("matching", report["data"]["split"]), report, plan, plan != Plan(split=plan.split))
+    paths = [out / f"{name}{suffix}" for suffix in (".json", ".md")]
     write_text(paths[0], json.dumps(report, indent=2) + "\n")
     write_text(paths[1], matching_tables.markdown([report]))
     return paths

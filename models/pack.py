@@ -50,7 +50,7 @@ def pack(manifest: Path, split: str, profile: str, side: int, cache: Path) -> Pa
     is absent, DataError for a broken manifest, or where nobody is left.
     """
     table.expect(manifest, MANIFEST)
-    digest = _digest(manifest)
+    digest = digest_of(manifest)
     name = sha256(json.dumps([_FORMAT, digest, split, profile, side]).encode()).hexdigest()[:16]
     folder = cache / f"{split}-{profile}-{side}-{name}"
     cache.mkdir(parents=True, exist_ok=True)
@@ -68,8 +68,11 @@ def pack(manifest: Path, split: str, profile: str, side: int, cache: Path) -> Pa
     return Packed(split, profile, people, genders, nationalities, left_out, arrays | {"mels": mels}, digest, vad)
 
 
-def _digest(manifest: Path) -> str:
-    """Of every row, payload included: mels that were made again leave the manifest's own rows as they were."""
+def digest_of(manifest: Path) -> str:
+    """Of every row, payload included: mels that were made again leave the manifest's own rows as they were.
+
+    Raises Missing and DataError for a manifest or shards that are absent or broken.
+    """
     shards = sorted(set(table.read_table(manifest, ["shard"])["shard"].to_pylist()))
     return table.digest_of(
         [table.rows_digest(p) for p in (manifest, *(payload.inside(manifest.parent, s) for s in shards))]

@@ -4,17 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
-from numpy.typing import NDArray
-
 from manifests.errors import Missing
 from models import agreement, charts, metrics, probes
 from models.agreement import AGE_GROUPS
 from models.reproduction.entry import Entry, Found, Line, Table, Value
 from models.reproduction.lab import Lab
-from models.reproduction.measures import portraits
+from models.reproduction.measures import percent, portraits
 from models.reproduction.people import absent
 from models.reproduction.spoken import GENDERS, Ask, Studio
+
+REAL = "real faces"  # of split `test`: the line of what a probe makes of them
 
 
 def genders(lab: Lab, entry: Entry, asked: Sequence[Ask], beside: Mapping[str, Table] = MappingProxyType({})) -> Found:
@@ -23,24 +22,25 @@ def genders(lab: Lab, entry: Entry, asked: Sequence[Ask], beside: Mapping[str, T
     `beside` are published tables of other labels, by these.
     """
     ours: list[Line] = []
+    probe: list[Line] = []  # how far to trust it: real faces by the manifest's genders
     pictures: list[Path] = []
     for ask in asked:
         studio = Studio(lab, ask.member)
         known = probes.known(lab.corpus(studio.model, "train"), lab.judge, None)
         if known.gender is None:
             raise Missing(known.why_no_gender)
-        made = studio.drawn(studio.of(ask))
         wanted, found = (
             [GENDERS[int(not female)] for female in known.gender.female(lab.judge.embed(faces)).tolist()]
-            for faces in (portraits(studio.corpus).float() / 255, made)
+            for faces in (portraits(studio.corpus).float() / 255, studio.drawn(studio.of(ask)))
         )
+        told = [(of, said) for of, said in zip(studio.corpus.packed.genders, wanted, strict=True) if of in GENDERS]
+        probe = [Line(REAL, _agreed([str(of) for of, _ in told], [said for _, said in told]))]
+        path = lab.pictures(entry.id) / f"gender-{len(pictures)}.png"
         counts = agreement.confusion(wanted, found, GENDERS)
-        shares = agreement.by_row(counts)
-        pictures.append(
-            charts.matrix(lab.pictures(entry.id) / f"gender-{len(pictures)}.png", ask.line, GENDERS, shares)
-        )
-        ours.append(Line(ask.line, _agreed(agreement.agreement(counts, GENDERS))))
-    table = Table(entry.asks, entry.metrics, tuple(ours), entry.published, entry.claims)
+        pictures.append(charts.matrix(path, f"gender, {ask.line}", ("real face", "drawn face"), GENDERS, counts))
+        ours.append(Line(ask.line, _agreed(wanted, found)))
+    title = f"{entry.asks} {REAL.capitalize()}: what the probe calls them, by the manifest's genders."
+    table = Table(title, entry.metrics, (*probe, *ours), entry.published, entry.claims)
     if not beside:
         return Found((table,), tuple(pictures))
     others = tuple(_named(lab, asked[0], label, printed) for label, printed in beside.items())
@@ -52,13 +52,13 @@ def _named(lab: Lab, ask: Ask, label: str, printed: Table) -> Table:
     if label not in lab.labels:
         return printed
     kinds = tuple(dict.fromkeys((*printed.metrics, *sorted(set(lab.labels[label].values())))))
-    shares = agreement.by_row(_called(lab, ask, label, kinds))
+    shares = agreement.by_row(agreement.confusion(*_called(lab, ask, label), kinds))
     ours = tuple(Line(kind, dict(zip(kinds, row, strict=True))) for kind, row in zip(kinds, shares, strict=True))
     return Table(printed.title, kinds, ours, printed.published)
 
 
-def _called(lab: Lab, ask: Ask, label: str, kinds: Sequence[str]) -> NDArray[np.int64]:
-    """What a linear probe of the training people's real faces calls drawn faces (columns) and real ones (rows)."""
+def _called(lab: Lab, ask: Ask, label: str) -> tuple[list[str], list[str]]:
+    """What a linear probe of the training people's real faces calls each person's real face, and the drawn one."""
     studio = Studio(lab, ask.member)
     train = lab.corpus(studio.model, "train")
     known = [lab.labels[label].get(train.packed.people[person]) for person in metrics.owners(train).tolist()]
@@ -69,20 +69,21 @@ def _called(lab: Lab, ask: Ask, label: str, kinds: Sequence[str]) -> NDArray[np.
         probe.of(lab.judge.embed(faces))
         for faces in (portraits(studio.corpus).float() / 255, studio.drawn(studio.of(ask)))
     )
-    return agreement.confusion(wanted, found, kinds)
+    return wanted, found
 
 
 def ages(lab: Lab, entry: Entry, asked: Sequence[Ask]) -> Found:
     """Age groups of drawn faces against those of real ones, by a probe of the training people's ages."""
     if lacks := absent(lab.labels, ("age",)):
-        return Found((Table(entry.asks, entry.metrics, (), entry.published, entry.claims),), missing=lacks)
+        table = Table(entry.asks, entry.metrics, (), entry.published, entry.claims)
+        return Found((table,), errors=tuple(map(Missing, lacks)))
     ours = []
     for ask in asked:
-        shares = agreement.agreement(_called(lab, ask, "age group", AGE_GROUPS), AGE_GROUPS)
-        ours.append(Line(ask.line, {name: None if share is None else 100 * share for name, share in shares.items()}))
+        shares = agreement.agreement(*_called(lab, ask, "age group"), AGE_GROUPS)
+        ours.append(Line(ask.line, {name: percent(share) for name, share in shares.items()}))
     return Found((Table(entry.asks, entry.metrics, tuple(ours), entry.published, entry.claims),))
 
 
-def _agreed(shares: Mapping[str, float | None]) -> dict[str, Value]:
+def _agreed(wanted: Sequence[str], found: Sequence[str]) -> dict[str, Value]:
     names = {"f": "female", "m": "male", "total": "total"}
-    return {names[name]: None if share is None else 100 * share for name, share in shares.items()}
+    return {names[name]: percent(share) for name, share in agreement.agreement(wanted, found, GENDERS).items()}

@@ -19,6 +19,7 @@ _STEPS = 8  # of an interpolation, ends included
 _PAIRS = 5000  # of QTA 1
 _AT_ONCE = 64
 _AMONG = 100  # people of a gallery of QTA 3
+_KS = (1, 2, 5, 10)
 DISTANCES: tuple[Distance, ...] = ("l1", "l2", "cosine")
 
 
@@ -146,20 +147,35 @@ def _likeness(conditions: Tensor, faces: Tensor) -> Tensor:
 
 def retrieval(lab: Lab, entry: Entry) -> Found:
     """QTA 3 of every member: real faces found by the generated one, among as many of each of 100 people."""
-    ours = []
-    title = entry.asks
+    ours, people, of_each = [], 0, 0
     for member in entry.members:
         studio = Studio(lab, member)
         conditions = studio.conditions()
         query = studio.embedded(studio.faces(conditions, studio.noise(len(conditions), limit=1.0))).cpu()
         gallery, owner = studio.real().cpu(), metrics.owners(studio.corpus)
-        of_each = int(studio.corpus.portraits[1].min())
-        title = f"{entry.asks} Galleries of {min(_AMONG, len(query))} x {of_each} faces."
+        people, of_each = len(query), int(studio.corpus.portraits[1].min())
         ours += [
             Line(f"{member.name}, {distance}", found_among(query, gallery, owner, of_each, distance, lab.seed))
             for distance in DISTANCES
         ]
+    ours.append(random_line(people, of_each))
+    title = f"{entry.asks} {galleries_of(people, of_each)}"
     return Found((Table(title, entry.metrics, tuple(ours), entry.published, entry.claims),))
+
+
+def galleries_of(people: int, of_each: int) -> str:
+    """What the galleries of `found_among` hold, in words."""
+    return f"Galleries of {min(_AMONG, people)} x {of_each} faces."
+
+
+def random_line(people: int, of_each: int) -> Line:
+    """What a random order of a gallery of `found_among` finds; it is known, and so its own interval."""
+    size = min(_AMONG, people) * of_each
+    values: dict[str, Value] = {}
+    for k in _KS:
+        share = 100 * matching_metrics.chance_any(of_each, size, min(k, size))
+        values[f"R@{k}"] = {"mean": share, "interval": [share, share]}
+    return Line("random", values)
 
 
 def found_among(
@@ -170,7 +186,7 @@ def found_among(
     `query` (N, D) has a row a person, `gallery` (faces, D) the faces of `owner` (faces,), sorted.
     """
     first = torch.searchsorted(owner, torch.arange(len(query)))
-    hits: dict[int, list[Tensor]] = {k: [] for k in (1, 2, 5, 10)}
+    hits: dict[int, list[Tensor]] = {k: [] for k in _KS}
     for place in metrics.galleries(len(query), _AMONG, seed):
         held = (first[place][:, None] + torch.arange(of_each)).flatten()
         relevant = owner[held] == place[:, None]

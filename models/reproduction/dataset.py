@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from manifests.errors import Missing
 from manifests.table import read_rows, read_table
 from models.reproduction.entry import Entry, Found, Line, Table, Value
 from models.reproduction.lab import Lab
@@ -62,10 +63,8 @@ def funnel(lab: Lab, entry: Entry) -> Found:
             flat = [person for part in people for person in part]
             ours.append(Line(stage, {"pictures": float(len(flat)), "identities": float(len(set(flat)))}))
     if not ours:
-        return Found(
-            missing=(
-                f"the stages' tables beside {lab.manifest.name}: `pipeline run` makes them, and this manifest was "
-                "written without filters",
-            )
+        raise Missing(
+            f"the stages' tables beside {lab.manifest.name}: `pipeline run` makes them, and this manifest was "
+            "written without filters"
         )
     return Found((Table(entry.asks, entry.metrics, tuple(ours), entry.published, entry.claims),))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from manifests.errors import HqvoxError
 from models.scores import Figure
 
 if TYPE_CHECKING:
@@ -57,11 +58,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an id gave: tables, pictures, and in words what is missing for the rest of it."""
+    """What an id gave: tables, pictures, in words what is missing for the rest of it, and what lines ended with."""
 
     tables: tuple[Table, ...] = ()
     pictures: tuple[Path, ...] = ()
     missing: tuple[str, ...] = ()
+    errors: tuple[HqvoxError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from models.reproduction.speech2face import S2F
 from models.scores import Figure
 
 METRICS = (
-    "cosine", "L1", *RECALLS, "VFS", "matching", "same gender", "gender", "collapse", "collapsed", "Fréchet",
-    "parameters", "training_s",
+    "cosine", "L1", *RECALLS, "VFS", "matching", "same gender", "gender", "top-1", "top-5", "collapse",
+    "collapsed", "Fréchet", "Fréchet N", "parameters", "training_s",
 )  # fmt: skip
 _GROUPED = ("people", "cosine", "R@10")
 _HOW = "5 s, fused"
@@ -35,13 +35,14 @@ def compared(lab: Lab, entry: Entry) -> Found:
         }
         return Line(member.name, scores_of(row_of(told, _HOW)) | whole)
 
-    ours, missing = each(entry.members, line)
+    ours, errors = each(entry.members, line)
     if not reports:
-        return Found(missing=missing)
+        return Found(errors=errors)
     first = next(iter(reports.values()))
     known = (*(_blind(name, row_of(first, _HOW), key) for name, key in _BLIND.items()), *_ceiling(first))
     by = lab.judge
     title = f"{entry.asks} Judge `{by.name}` (sha256 {by.sha256[:12]}); 5 s of speech, fused where a system can."
+    title += " Top-1 and top-5 name training people. Fréchet: N generated faces against Fréchet N real ones."
     tables = [Table(title, METRICS, (*known, *ours), entry.published, entry.claims)]
     for group in ("gender", "nationality"):
         lines = [
@@ -51,7 +52,7 @@ def compared(lab: Lab, entry: Entry) -> Found:
         ]
         tables.append(Table(f"By {group}.", _GROUPED, tuple(lines)))
     why = first["classifier"].get("why")
-    return Found(tuple(tables), missing=(*missing, *([f"VFS: {why}"] if why else [])))
+    return Found(tuple(tables), missing=(f"VFS: {why}",) if why else (), errors=errors)
 
 
 _BLIND = {"chance": "chance", "perfect gender only": "gender_only"}

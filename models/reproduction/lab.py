@@ -7,12 +7,15 @@ from typing import Any, TypeVar
 
 import torch
 
-from manifests.errors import Missing
+from manifests import table
+from manifests.errors import DataError, Missing, UsageError
+from manifests.schema import MANIFEST
 from models import data, evaluate, face_features, judges, pack, pretrain_face, probes, report, state, system
 from models.data import Corpus
 from models.evaluate import Plan
 from models.face_features import PUBLISHED, FaceFeatures
 from models.face_net import Half
+from models.facts import place_of
 from models.judges import Judge
 from models.listening import Classes
 from models.reproduction.budgets import SPENDING, Spending, folder_name, planned
@@ -20,7 +23,7 @@ from models.reproduction.entry import Budget, Member
 from models.reproduction.people import Labels
 from models.scores import Figure
 from models.setup import Options
-from models.state import Model
+from models.state import LAST, Model
 from models.train import train
 
 T = TypeVar("T")
@@ -59,9 +62,21 @@ class Lab:
         """Where splits are packed."""
         return self.runs / "packed"
 
+    def expect_inputs(self) -> None:
+        """Raise what the manifests and the judge would raise later, before anything is trained.
+
+        The manifest of unfiltered data must be another one, and nobody in both may be of two splits: UsageError.
+        """
+        table.expect(self.manifest, MANIFEST)
+        if self.raw is not None:
+            table.expect(self.raw, MANIFEST)
+            _expect_same_people(self.manifest, self.raw)
+        if self.judge_name is not None:
+            _ = self.judge
+
     def pictures(self, entry_id: str) -> Path:
-        """The folder of an id's figures."""
-        folder = self.out / entry_id
+        """The folder of an id's result and figures: those of another budget or seed lie elsewhere."""
+        folder = self.out / f"{self.budget}-{self.seed}" / entry_id
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -85,7 +100,8 @@ class Lab:
             settings = self._with_networks(settings)
             before = self._before(member)
             start = None if before is None else self.trained(before)
-            self.say(f"{name}: training")
+            if not _is_finished(out, len(system.plan(system.load(experiment.system), settings))):
+                self.say(f"{name}: training")
             options = Options(self.device, self.seed, start=start, average=self.spending.average, validate_every=0)
             train(out, self.manifest_of(member), experiment, settings, options)
             return out
@@ -117,8 +133,9 @@ class Lab:
         """A face network of ours, trained now unless it was before."""
 
         def made() -> Path:
-            self.say(f"{name}: training")
             out = self.runs / f"{name}.safetensors"
+            if not out.exists():
+                self.say(f"{name}: training")
             return pretrain_face.train(out, self.manifest, half, settings, self.device)
 
         return self.once(name, made)
@@ -155,8 +172,11 @@ class Lab:
         return state.load_model(self.trained(member), self.device)
 
     def corpus(self, model: Model, split: str = "test") -> Corpus:
-        """A split as a model hears and sees it."""
-        return evaluate.corpus_of(model, self.manifest, split, self.cache, self.device)
+        """A split as a model hears and sees it. Raises DataError for a split of one person."""
+        corpus = evaluate.corpus_of(model, self.manifest, split, self.cache, self.device)
+        if corpus.n_people < 2:
+            raise DataError(f"{self.manifest}: split {split} has one person: nobody to tell them from")
+        return corpus
 
     def faces(self, split: str, side: int) -> Corpus:
         """A split for its faces alone."""
@@ -169,7 +189,7 @@ class Lab:
         def made() -> Figure:
             plan = Plan(runs=self.spending.runs, seconds=seconds, seed=self.seed)
             found, sheet = evaluate.evaluate(self.model(member), told_on, self.judge, plan, self.cache)
-            evaluate.write(run, found, sheet)
+            evaluate.write(run, found, sheet, plan)
             return found
 
         return self.once(("report", run.name, seconds, told_on), made)
@@ -180,3 +200,25 @@ class Lab:
             self._done[key] = make()
         made: T = self._done[key]
         return made
+
+
+def _is_finished(run: Path, phases: int) -> bool:
+    """Whether a run has no iterations left."""
+    last = run / LAST
+    return last.is_file() and place_of(last, state.read(last)[1]).phase >= phases
+
+
+def _expect_same_people(manifest: Path, raw: Path) -> None:
+    """Raise UsageError unless `raw` holds other data of the same people in the same splits."""
+    if pack.digest_of(manifest) == pack.digest_of(raw):
+        raise UsageError(f"--raw {raw} holds the data of --manifest: name the manifest of the unfiltered data")
+    split_of, of_raw = ({row["identity_id"]: row["split"] for row in table.read_rows(p, ["identity_id", "split"])}
+                        for p in (manifest, raw))  # fmt: skip
+    both = sorted(set(split_of) & set(of_raw))
+    moved = [person for person in both if split_of[person] != of_raw[person]]
+    if moved or not both:
+        found = f"{moved[0]} is in split {of_raw[moved[0]]}, not {split_of[moved[0]]}" if moved else "nobody is in both"
+        raise UsageError(
+            f"--raw {raw}: {found}; expected the same people in the same splits, so that nobody who was trained on is "
+            "tested: `pipeline run --params params/filtered_vggface.yaml` makes it"
+        )

@@ -37,8 +37,9 @@ def report_of(lab: Lab, member: Member) -> Figure:
     run = lab.trained(member)
 
     def made() -> Figure:
-        found = matching.evaluate(lab.model(member), lab.manifest, Plan(seed=lab.seed), lab.cache, lab.device)
-        matching.write(run, found)
+        plan = Plan(seed=lab.seed)
+        found = matching.evaluate(lab.model(member), lab.manifest, plan, lab.cache, lab.device)
+        matching.write(run, found, plan)
         return found
 
     return lab.once(("matching", run.name), made)
@@ -61,5 +62,5 @@ def matched(lab: Lab, entry: Entry, asked: tuple[Asked, ...]) -> Found:
             {column: accuracy(report_of(lab, member), choice) for column, (member, choice) in one.columns.items()},
         )
 
-    ours, missing = each(asked, line)
-    return Found((Table(entry.asks, entry.metrics, ours, entry.published, entry.claims),), missing=missing)
+    ours, errors = each(asked, line)
+    return Found((Table(entry.asks, entry.metrics, ours, entry.published, entry.claims),), errors=errors)

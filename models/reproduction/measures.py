@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from manifests.errors import Missing
+from manifests.errors import HqvoxError
 from models import charts, data, listening, report
 from models.data import Corpus, Draw
 from models.listening import FRAMES_PER_S, Listening
@@ -39,16 +39,16 @@ def members(heard: Iterable[Heard]) -> tuple[Member, ...]:
     return tuple(dict.fromkeys(one.member for one in heard))
 
 
-def each(items: Iterable[T], do: Callable[[T], Line]) -> tuple[tuple[Line, ...], tuple[str, ...]]:
-    """The lines that can be measured, and what is missing for the others."""
+def each(items: Iterable[T], do: Callable[[T], Line]) -> tuple[tuple[Line, ...], tuple[HqvoxError, ...]]:
+    """The lines that can be measured, and why the others cannot."""
     found: list[Line] = []
-    missing: list[str] = []
+    errors: list[HqvoxError] = []
     for item in items:
         try:
             found.append(do(item))
-        except Missing as error:
-            missing.append(str(error))
-    return tuple(found), tuple(dict.fromkeys(missing))
+        except HqvoxError as error:
+            errors.append(error)
+    return tuple(found), tuple(errors)
 
 
 def judged(lab: Lab, entry: Entry, heard: Sequence[Heard], seconds: tuple[float, ...] = SECONDS) -> Found:
@@ -58,9 +58,9 @@ def judged(lab: Lab, entry: Entry, heard: Sequence[Heard], seconds: tuple[float,
         manifest = lab.manifest if one.filtered else lab.manifest_of(one.member)
         return Line(one.line, scores_of(row_of(lab.report(one.member, seconds, manifest), one.how)))
 
-    ours, missing = each(heard, line)
+    ours, errors = each(heard, line)
     table = Table(f"{entry.asks} {_by(lab)}", entry.metrics, ours, entry.published, entry.claims)
-    return Found((table,), missing=(*missing, *_no_classes(lab, entry)))
+    return Found((table,), missing=_no_classes(lab, entry), errors=errors)
 
 
 def _by(lab: Lab) -> str:
@@ -89,7 +89,7 @@ def scores_of(row: Figure) -> dict[str, Value]:
     values["gender"] = percent(row["gender"])
     values |= {f"top-{k}": percent(row["closed_set"].get(f"top_{k}")) for k in (1, 5)}
     alarm = {"collapse": row["collapse"], "collapsed": float(row["collapsed"])}  # 1: the alarm has gone off
-    return values | alarm | {"Fréchet": row["frechet"]["mean"]}
+    return values | alarm | {"Fréchet": row["frechet"]["mean"], "Fréchet N": float(row["frechet"]["real"])}
 
 
 def percent(figure: Figure | None) -> Figure | None:
@@ -166,7 +166,9 @@ def loss_curves(lab: Lab, entry: Entry, losses: Sequence[str]) -> Found:
         of = {one.name: _curve(report.lines(lab.trained(one)), loss) for one in entry.members}
         held = {name: points for name, points in of.items() if len(points)}
         if held:
-            pictures.append(charts.curves(lab.pictures(entry.id) / f"loss-{loss}.png", loss, held))
+            pictures.append(
+                charts.curves(lab.pictures(entry.id) / f"loss-{loss}.png", f"loss {loss}", ("iteration", loss), held)
+            )
     return Found(pictures=tuple(pictures))
 
 
@@ -181,4 +183,5 @@ def together(*found: Found) -> Found:
         tuple(table for one in found for table in one.tables),
         tuple(path for one in found for path in one.pictures),
         tuple(dict.fromkeys(text for one in found for text in one.missing)),
+        tuple(error for one in found for error in one.errors),
     )

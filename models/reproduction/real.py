@@ -15,12 +15,12 @@ _SPLITS = 5
 def scores_by_resolution(lab: Lab, entry: Entry) -> Found:
     """Of every real face of split `test`, reduced or enlarged to each side."""
     classes, told = lab.classifier
-    missing = [] if classes else [f"VFS: {told['why']}"]
+    errors = [] if classes else [Missing(f"VFS: {told['why']}")]
     try:
         network = inception.load(lab.device)
     except Missing as error:
         network = None
-        missing.append(f"IS: {error}")
+        errors.append(Missing(f"IS: {error}"))
     ours = []
     for side in SIDES if classes or network else ():
         faces = lab.faces("test", side).faces.float() / 255
@@ -31,9 +31,9 @@ def scores_by_resolution(lab: Lab, entry: Entry) -> Found:
             values["VFS"] = _score(classes(faces)["rgb"], lab.seed)
         ours.append(Line(str(side), values))
     if not ours:
-        return Found(missing=tuple(missing))
+        return Found(errors=tuple(errors))
     table = Table(entry.asks, entry.metrics, tuple(ours), entry.published, entry.claims)
-    return Found((table,), missing=tuple(missing))
+    return Found((table,), errors=tuple(errors))
 
 
 def _score(probabilities: Tensor, seed: int) -> Figure:

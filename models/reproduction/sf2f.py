@@ -79,6 +79,7 @@ _LOW_QUALITY = (Line("low-quality data", _TABLE_8[-1].values),)  # Table 7 repea
 _DATA_SETS = lines(dataset.COUNTS, {
     "FVMatching": (1078.0, 118_553.0, 131_815.0, None),
     "FVCeleb": (181.0, 181.0, 239.0, None),
+    "AVSpeech, at least": (100_000.0, None, None, None),
     "VoxCeleb": (7245.0, None, 1_237_274.0, None),
     "filtered VGGFace": (1225.0, 139_572.0, 149_354.0, None),
     "HQ-VoxCeleb": (3638.0, 8028.0, 609_700.0, 505.41),

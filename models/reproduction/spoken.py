@@ -11,7 +11,7 @@ from manifests.errors import Missing
 from models import ar_spm, charts, craniofacial, distances, metrics, speech2face, tsne
 from models.feature_decoders import Drawn
 from models.listening import FRAMES_PER_S
-from models.reproduction.conditioned import DISTANCES, found_among
+from models.reproduction.conditioned import DISTANCES, found_among, galleries_of, random_line
 from models.reproduction.entry import Entry, Found, Line, Member, Table, Value
 from models.reproduction.lab import Lab
 from models.reproduction.measures import bytes_of, everybody, percent, portraits, sheet, together
@@ -109,16 +109,17 @@ def feature_table(lab: Lab, entry: Entry, asked: Sequence[Ask]) -> Found:
 
 def retrieved(lab: Lab, entry: Entry, asked: Sequence[Ask]) -> Found:
     """Real faces found by what a voice says, among as many of each of 100 people, by every distance."""
-    ours, of_each = [], 0
+    ours, people, of_each = [], 0, 0
     for ask in asked:
         studio = Studio(lab, ask.member)
         query, gallery, owner = studio.of(ask), studio.every(), metrics.owners(studio.corpus)
-        of_each = int(studio.corpus.portraits[1].min())
+        people, of_each = len(query), int(studio.corpus.portraits[1].min())
         ours += [
             Line(f"{ask.line}, {distance}", found_among(query, gallery, owner, of_each, distance, lab.seed))
             for distance in DISTANCES
         ]
-    title = f"{entry.asks} {of_each} faces of each person."
+    ours.append(random_line(people, of_each))
+    title = f"{entry.asks} {galleries_of(people, of_each)}"
     return Found((Table(title, entry.metrics, tuple(ours), entry.published, entry.claims),))
 
 
@@ -174,7 +175,7 @@ def embedded(lab: Lab, entry: Entry, ask: Ask) -> Found:
             for value in sorted(set(of), key=str)
         }
         path = lab.pictures(entry.id) / f"features-by-{name}.png"
-        pictures.append(charts.scatter(path, f"what voices say, by {name} ({how})", groups))
+        pictures.append(charts.scatter(path, f"what voices say, by {name} ({how})", ("t-SNE 1", "t-SNE 2"), groups))
     return Found(pictures=tuple(pictures), missing=absent(lab.labels))
 
 

@@ -19,6 +19,8 @@ def find(ids: tuple[str, ...]) -> tuple[Entry, ...]:
     by_id = {entry.id: entry for entry in ENTRIES}
     if ids == ("all",):
         return ENTRIES
+    if "all" in ids:
+        raise UsageError("all stands alone: it is every id already")
     for asked in ids:
         if asked not in by_id:
             raise UsageError(f"no experiment id {asked}: expected all, or some of {', '.join(by_id)}")

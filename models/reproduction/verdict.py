@@ -1,13 +1,15 @@
 """Does ours agree with a published ordering: yes, no, or not decided by so many people."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from models.reproduction.entry import Claim, Line, Table, Value
 
-Verdict = Literal["agrees", "within the interval", "disagrees", "not measured"]
+Verdict = Literal["agrees", "within the interval", "disagrees", "not decided", "not measured"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+_OF_SPREAD = 1.388  # half width for the mean of five splits: Student's t of 2.776, times sqrt(5 / 4) / sqrt(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,7 @@ class Judged:
     claim: Claim
     published_gap: float | None
     gap: float | None
-    half_width: float | None  # of the 95 % interval of our gap
+    half_width: float | None  # of the 95 % interval of our gap; None where one of the two lines has no interval
     verdict: Verdict
 
 
@@ -33,7 +35,11 @@ def _judged(claim: Claim, ours: Sequence[Line], published: Sequence[Line]) -> Ju
     if gap is None:
         return Judged(claim, printed, None, None, "not measured")
     # The intervals of both lines, as if they were of other people: wider than that of the difference of the same ones.
-    half = sum(_half_width(value) ** 2 for value in values) ** 0.5
+    halves = [_half_width(value) for value in values]
+    known = [half for half in halves if half is not None]
+    if not math.isfinite(gap) or len(known) < len(halves):
+        return Judged(claim, printed, gap if math.isfinite(gap) else None, None, "not decided")
+    half = math.hypot(*known)
     verdict: Verdict = "within the interval" if abs(gap) <= half else "agrees" if gap > 0 else "disagrees"
     return Judged(claim, printed, gap, half, verdict)
 
@@ -54,8 +60,15 @@ def _mean(value: Value) -> float | None:
     return value
 
 
-def _half_width(value: Value) -> float:
-    if not isinstance(value, Mapping) or "interval" not in value:
-        return 0.0
-    low, high = value["interval"]
-    return float(high - low) / 2
+def _half_width(value: Value) -> float | None:
+    """Of the 95 % interval; None where there is none, or it is of one item or of equal ones, which do not vary."""
+    if not isinstance(value, Mapping) or value.get("items", 2) < 2:
+        return None
+    if "interval" in value:
+        low, high = value["interval"]
+        half = float(high - low) / 2
+    elif "spread_over_splits" in value:
+        half = _OF_SPREAD * float(value["spread_over_splits"])
+    else:
+        return None
+    return half if math.isfinite(half) and (half > 0 or "items" not in value) else None

@@ -5,11 +5,12 @@ from functools import partial
 
 from models.literature import MATCHERS, VOICE2FACE
 from models.reproduction import dataset
-from models.reproduction.entry import Claim, Entry, Found, Member, lines
+from models.reproduction.called import REAL
+from models.reproduction.entry import Claim, Entry, Found, Line, Member, lines
 from models.reproduction.i2g import DIMNET_G, DIMNET_I, SVHF
 from models.reproduction.lab import Lab
 from models.reproduction.matched import Choice, always, matched
-from models.reproduction.measures import Heard, judged
+from models.reproduction.measures import Heard, judged, percent, together
 from models.reproduction.sf2f import VOICE
 from models.reproduction.voices import (
     by_group,
@@ -38,7 +39,17 @@ def _matching(lab: Lab, entry: Entry) -> Found:
     generated = judged(lab, entry, (Heard("voice2face", V2F),))
     own = matched(lab, entry, tuple(always(one.name, one, _COLUMNS) for one in (SVHF, DIMNET_I, DIMNET_G)))
     ours = (*generated.tables[0].ours, *own.tables[0].ours)
-    return Found((replace(own.tables[0], ours=ours),), missing=(*generated.missing, *own.missing))
+    return replace(together(generated, own), tables=(replace(own.tables[0], ours=ours),))
+
+
+def _gender(lab: Lab, entry: Entry) -> Found:
+    """Generated faces, and real ones, by the probe of real training faces."""
+    found = judged(lab, entry, (Heard("voice2face", V2F),))
+    (table,) = found.tables
+    if not table.ours:
+        return found
+    real = Line(REAL, {"gender": percent(lab.report(V2F)["gender_probe"])})
+    return replace(found, tables=(replace(table, ours=(*table.ours, real)),))
 
 
 _DURATIONS = tuple(Heard(f"{seconds:g} s", V2F, f"{seconds:g} s") for seconds in _SECONDS)
@@ -72,14 +83,14 @@ ENTRIES = (
     ),
     Entry(
         "E-V2F-08", "voice2face", "Gender of generated faces by a probe of real ones.",
-        partial(judged, heard=(Heard("voice2face", V2F),)), (V2F,), ("gender",),
-        lines(("gender",), {"voice2face": (_UNSEEN.gender,)})
+        _gender, (V2F,), ("gender",), lines(("gender",), {"voice2face": (_UNSEEN.gender,), REAL: (98.97,)})
     ),
     Entry(
         "E-V2F-09", "voice2face, Table 3", "Matching a voice with one of two faces, here through a generated one.",
         _matching, (V2F, SVHF, DIMNET_I, DIMNET_G), _MATCHING,
         lines(_MATCHING, {
             "voice2face": (_UNSEEN.matching, _UNSEEN.same_gender),
+            "voice2face, training people": (_KNOWN.matching, _KNOWN.same_gender),
             **{one.name: _printed(one) for one in (SVHF, DIMNET_I, DIMNET_G)},
         }),
         (Claim("matching", "DIMNet-I", "SVHF-Net"), Claim("matching", "SVHF-Net", "voice2face"),

@@ -13,6 +13,7 @@ from models.reproduction.entry import Entry, Found, Line, Table
 from models.reproduction.lab import Lab
 from models.reproduction.measures import bytes_of, of_length, portraits, sheet, together
 from models.reproduction.people import absent
+from models.scores import figure
 from models.state import Model
 from models.system import Batch, generator
 from pipeline.frontend import PROFILES, SAMPLE_RATE, mel
@@ -110,9 +111,10 @@ def consistency(entry: Entry, embeddings: Sequence[Tensor]) -> Table:
     draws, people, _ = stacked.shape
     cosines = torch.einsum("rnd,smd->rsnm", stacked, stacked)
     others = ~torch.eye(draws, dtype=torch.bool)
-    same = cosines.diagonal(dim1=2, dim2=3)[others].mean()
-    different = cosines[:, :, ~torch.eye(people, dtype=torch.bool)].mean()
-    values = {"one person": float(same), "two people": float(different)}
+    same = cosines.diagonal(dim1=2, dim2=3)[others].mean(dim=0)  # (people,)
+    own = cosines.diagonal(dim1=2, dim2=3).mean(dim=(0, 1))
+    different = (people * cosines.mean(dim=(0, 1, 3)) - own) / (people - 1)  # of each person with all others
+    values = {"one person": figure([same]), "two people": figure([different])}
     return Table(f"{entry.asks} Mean cosine by the judge.", tuple(values), (Line(entry.members[0].name, values),))
 
 
@@ -120,12 +122,13 @@ def noise_against_voice(lab: Lab, entry: Entry) -> Found:
     """The discriminator's output on faces of split `test`'s voices, and on as many from white noise."""
     model = lab.model(entry.members[0])
     corpus = lab.corpus(model)
-    made = listening.hear(model, corpus, of_length(model, _SECONDS), lab.judge, (lab.seed, 0)).faces.float() / 255
+    made = listening.hear(model, corpus, of_length(model, _SECONDS), lab.judge, (lab.seed, 0)).faces
     noises = [noise("white", _SECONDS, lab.seed + number) for number in range(len(made))]
+    shown = {"voice": made, "noise": bytes_of(_faces(model, noises, lab))}  # both as a picture holds them
     ours = []
-    for name, faces in (("voice", made.to(lab.device)), ("noise", _faces(model, noises, lab))):
+    for name, faces in shown.items():
         with torch.no_grad():
-            called, _ = model.networks["discriminator"](faces * 2 - 1)
-        told = distances.realness(called)
-        ours.append(Line(name, {"realness": told["mean"], "spread": told["spread"]}))
+            called, _ = model.networks["discriminator"](faces.to(lab.device).float() / 127.5 - 1)
+        real = distances.realness(called)
+        ours.append(Line(name, {"realness": figure([real]), "spread": float(real.std(correction=0))}))
     return Found((Table(entry.asks, entry.metrics, tuple(ours), entry.published, entry.claims),))

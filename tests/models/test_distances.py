@@ -56,15 +56,36 @@ def test_faces_that_follow_their_condition_correlate() -> None:
     pairs = distances.pairs_of_people(20, 300, seed=0)
     turned = conditions @ torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(1)))[0]
     followed = distances.condition_follows(conditions, turned, ["m", "f"] * 10, pairs)
-    assert followed["r"] == pytest.approx(1)
+    assert followed["r"]["mean"] == pytest.approx(1) and followed["r"]["interval"] == pytest.approx([1, 1])
     blind = distances.condition_follows(conditions, torch.ones(20, 6) + 0 * turned, ["m", "f"] * 10, pairs)
     assert blind["r"] is None  # all faces are the same: nothing varies
 
 
 def test_correlation_is_scipys() -> None:
     x, y = torch.randn(2, 40, generator=torch.Generator().manual_seed(3))
-    found = distances.correlation(x, y)
-    assert (found["r"], found["p"]) == pytest.approx(tuple(pearsonr(x.double(), y.double())))
+    found = distances.correlation(x, y, distances.people_drawn(40))
+    assert (found["r"]["mean"], found["p"]) == pytest.approx(tuple(pearsonr(x.double(), y.double())))
+
+
+def test_an_interval_of_r_covers_the_true_one_as_often_as_it_says() -> None:
+    """Of 80 people with r = 0.5, drawn again and again."""
+    rng, times, covered = np.random.default_rng(0), distances.people_drawn(80), 0
+    for _ in range(200):
+        x, noise = torch.from_numpy(rng.standard_normal((2, 80)))
+        low, high = distances.correlation(x, x / 2 + 0.75**0.5 * noise, times)["r"]["interval"]
+        covered += low <= 0.5 <= high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_an_interval_over_pairs_is_over_their_people() -> None:
+    """A thousand pairs of ten people are no thousand people: more pairs of the same ones make no smaller interval."""
+    conditions, faces = torch.randn(2, 10, 6, generator=torch.Generator().manual_seed(0))
+    widths = []
+    for count in (1000, 8000):
+        pairs = distances.pairs_of_people(10, count, seed=0)
+        low, high = distances.condition_follows(conditions, faces, ["m", "f"] * 5, pairs)["r"]["interval"]
+        widths.append(high - low)
+    assert widths[1] > 0.7 * widths[0] > 0.2
 
 
 def test_means_are_told_for_the_same_and_for_different_genders() -> None:
@@ -72,8 +93,11 @@ def test_means_are_told_for_the_same_and_for_different_genders() -> None:
     conditions = torch.tensor([[1.0, 0], [0, 1], [-1, 0]])
     pairs = torch.tensor([[0, 1], [0, 2], [1, 2]])
     told = distances.condition_follows(conditions, conditions, ["f", "f", "m"], pairs)
-    assert told["same_gender"] == {"conditions": pytest.approx(1), "faces": pytest.approx(1)}
-    assert told["different_gender"]["faces"] == pytest.approx(1.5)
+    assert {of: one["mean"] for of, one in told["same_gender"].items()} == pytest.approx({"conditions": 1, "faces": 1})
+    assert told["different_gender"]["faces"]["mean"] == pytest.approx(1.5)
+    assert told["different_gender"]["faces"]["interval"] == pytest.approx(
+        [1, 2]
+    )  # of one of the pairs, or of the other
 
 
 def test_people_of_unknown_gender_are_in_neither_mean() -> None:
@@ -90,18 +114,14 @@ def test_prior_distance_falls_as_the_published_one_does() -> None:
     features = torch.randn(400, 3000, generator=torch.Generator().manual_seed(0))
     found = distances.prior_convergence(features, (10, 50, 100, 400, 1000), seed=0)
     assert list(found) == ["50 - 10", "100 - 50", "400 - 100"]  # 1,000 there are not
-    for name, value in found.items():
+    for name, told in found.items():
         n, m = map(int, name.split(" - "))
-        assert value == pytest.approx(3000 * math.sqrt(2 / math.pi) * math.sqrt(1 / m - 1 / n), rel=0.05)
+        assert told["mean"] == pytest.approx(3000 * math.sqrt(2 / math.pi) * math.sqrt(1 / m - 1 / n), rel=0.05)
+        assert told["interval"][0] < told["mean"] < told["interval"][1] and told["items"] == n
 
 
 def test_realness_is_of_probabilities() -> None:
-    told = distances.realness(torch.tensor([0.0, 0.0, math.log(3)]))
-    assert told == {
-        "mean": pytest.approx((0.5 + 0.5 + 0.75) / 3),
-        "spread": pytest.approx(0.11785, abs=1e-5),
-        "items": 3,
-    }
+    assert distances.realness(torch.tensor([[0.0], [math.log(3)]])).tolist() == pytest.approx([0.5, 0.75])
 
 
 def test_collapse_is_alarmed_at_half_way_to_all_the_same() -> None:

@@ -93,13 +93,24 @@ def test_real_networks_and_everything_that_the_docstring_promises(
     assert report["gender_probe"]["items"] == 9
     again, _ = evaluate.evaluate(model, people, scored.judge(), plan, cache)
     assert json.dumps(again) == json.dumps(report)
-    paths = evaluate.write(tmp_path, report, sheet)
+    paths = evaluate.write(tmp_path, report, sheet, plan)
     assert [path.suffix for path in paths] == [".json", ".md", ".png"]
     assert tables.read(paths[0]) == report
     shown = np.asarray(Image.open(paths[2]))
     assert shown.shape == (14 + 9 * 128, 3 * 128, 3)
     assert (shown[:14].min(axis=(0, 2))[:128] < 100).any()  # a caption over the real faces
     assert np.array_equal(shown[14:142:2, :128:2], sheet.faces[0, 0].permute(1, 2, 0).numpy())
+
+
+def test_evaluations_of_another_manifest_or_plan_lie_side_by_side(people: Path, cache: Path, tmp_path: Path) -> None:
+    report, sheet = evaluate.evaluate(scored.clairvoyant(), people, scored.judge(), SMALL, cache)
+    other = report | {"data": report["data"] | {"manifest": "9" * 64}}
+    plans = (Plan(), Plan(seconds=(1.0, 2.0)), Plan(seed=1), Plan(runs=3))
+    written = {
+        path for held in (report, other) for plan in plans for path in evaluate.write(tmp_path, held, sheet, plan)
+    }
+    assert len(written) == 2 * 4 * 3
+    assert any(path.stem.endswith(f"-{report['data']['manifest'][:8]}") for path in written)  # the default plan's
 
 
 def test_the_ceiling_is_a_photograph_against_the_mean_of_the_others(people: Path, cache: Path) -> None:
@@ -176,7 +187,7 @@ def test_the_trials_of_matching_are_at_least_20_000() -> None:
     assert 20_000 <= row["matching"]["trials"] < 20_100 and row["matching"]["binomial"] == pytest.approx(
         0.007, abs=1e-3
     )
-    assert row["matching"]["gender_only"] == metrics.matching_by_group(["m", "f"] * 15)
+    assert row["matching"]["gender_only"] == metrics.matching_by_gender(["m", "f"] * 15)
 
 
 def one_person(folder: Path) -> Path:
@@ -256,5 +267,5 @@ def test_the_gender_probe_learns_from_training_faces_what_tells_the_sexes_apart(
 def test_a_judges_name_never_leaves_the_folder(people: Path, cache: Path, tmp_path: Path) -> None:
     judge = scored.judge(name="own-../../out", sha256="../" * 21 + "x")
     report, sheet = evaluate.evaluate(scored.clairvoyant(), people, judge, SMALL, cache)
-    for path in evaluate.write(tmp_path / "in", report, sheet):
+    for path in evaluate.write(tmp_path / "in", report, sheet, SMALL):
         assert path.parent == tmp_path / "in" and path.is_file()

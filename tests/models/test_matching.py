@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from torch import Tensor, nn
 
 from manifests.errors import DataError, UsageError
-from models import data, matching, matching_media, matching_tables, tables
+from models import data, matching, matching_media, matching_metrics, matching_tables, tables
 from models.cli import main
 from models.matching_scores import Plan
 from models.state import Model
@@ -161,9 +161,12 @@ def test_the_report_holds_what_the_docstring_promises_and_is_the_same_again(
     assert json.dumps(report_of(matcher("gender"), manifest, cache)) == json.dumps(report)
     other = report_of(matcher("gender"), manifest, cache, Plan(runs=2, trials=120, seed=1))
     assert other["choices"] != report["choices"]
-    paths = matching.write(tmp_path, report)
-    assert [path.name for path in paths] == ["matching-test-ffffffff.json", "matching-test-ffffffff.md"]
+    paths = matching.write(tmp_path, report, Plan())
+    assert [path.name for path in paths] == [
+        f"matching-test-ffffffff-{report['data']['manifest'][:8]}{suffix}" for suffix in (".json", ".md")
+    ]
     assert tables.read(paths[0]) == report
+    assert matching.write(tmp_path, report, Plan(seed=1))[0] != paths[0]
 
 
 def listening(front_end: str = "sf2f") -> tuple[Model, list[Tensor]]:
@@ -221,6 +224,16 @@ def test_what_cannot_be_scored_says_why(manifest: Path, cache: Path, tmp_path: P
         report_of(model, manifest, cache)
 
 
+def test_each_way_has_the_chance_and_the_gallery_of_its_own(manifest: Path, cache: Path) -> None:
+    """People have two faces, and three recordings."""
+    report = report_of(matcher(), manifest, cache)
+    for way, each in (("V-F", 2), ("F-V", 3)):
+        told = tables.markdown([report]).partition(f"| {way}, of {each * PEOPLE} | mAP | R@1 of {PEOPLE} x {each} |")[2]
+        _, _, chance, *_ = told.splitlines()
+        mean = matching_metrics.chance_precision(each, each * PEOPLE)
+        assert chance.startswith(f"| chance | {100 * mean:.1f} | {100 / PEOPLE:.1f} |"), way
+
+
 def test_the_command_scores_a_trained_matcher_and_needs_no_judge(manifest: Path, tmp_path: Path) -> None:
     run(tmp_path / "run", manifest, drawn.DIMNET)
     asked = ["evaluate", "--checkpoint", tmp_path / "run", "--manifest", manifest, "--runs", 1, "--device", "cpu"]
@@ -237,7 +250,7 @@ def test_the_command_scores_a_trained_matcher_and_needs_no_judge(manifest: Path,
 def test_the_papers_stand_beside_ours_and_kinds_apart(manifest: Path, cache: Path, tmp_path: Path) -> None:
     ours = report_of(matcher(experiment="dimnet-ig"), manifest, cache)
     shown = tables.markdown([ours, report_of(matcher("gender", experiment="<b>|x\x1b"), manifest, cache)])
-    assert "*DIMNet-IG, other data* | 84.12 | 71.32" in shown and "*DIMNet-IG, V-F, other data* | 4.42" in shown
+    assert "*DIMNet-IG, other data* | 84.12 | 71.32" in shown and "| *DIMNet-IG, other data* | 4.42 |" in shown
     assert "| chance | 50.0 | 50.0 |" in shown and "perfect gender only" in shown
     assert "\x1b" not in shown and "<b>\\|x" in shown
     assert shown.count("Matching of voices and faces") == 1  # one group: the same data and protocol

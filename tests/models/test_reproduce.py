@@ -1,26 +1,36 @@
 """`models reproduce`: the table of ids, verdicts, what is written; and every id at the budget `smoke`."""
 
 import json
+import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from scipy.stats import t
 
-from manifests.errors import Missing, UsageError
+from manifests.errors import DataError, Missing, UsageError
 from manifests.schema import MANIFEST
 from manifests.table import provenance, read_rows, write_table
-from models import reproduce
+from models import craniofacial, reproduce
 from models.cli import main
-from models.reproduction import budgets, people
+from models.reproduction import budgets, people, speech2face
 from models.reproduction.attributes import FROM_FACE, FROM_SPEECH
-from models.reproduction.entry import Budget, Claim, Line, Member, Table, against, lines
+from models.reproduction.conditioned import DISTANCES
+from models.reproduction.entry import Budget, Claim, Entry, Found, Line, Member, Table, Value, against, lines
+from models.reproduction.i2g import I2G
 from models.reproduction.lab import Lab
+from models.reproduction.measures import each
+from models.reproduction.real import SIDES
+from models.reproduction.spoken import retrieved
 from models.reproduction.table import ENTRIES, find
 from models.reproduction.verdict import verdicts
 from models.system import load, plan
+from tests.models import drawn, scored
 
 CPU = torch.device("cpu")
 COUNTS = {"SF2F": 12, "S2F": 12, "I2G": 10, "ARSPM": 9, "V2F": 9, "ALL": 1, "PLUS": 1}
@@ -70,12 +80,32 @@ def test_a_smoke_run_takes_a_few_iterations() -> None:
         assert sum(phase.iterations for phase in plan(load(experiment.system), settings)) <= 8
 
 
+def lines_of(entry: Entry) -> set[str]:
+    """The names of the lines that an id measures; of those whose names come with the data, the published ones."""
+    given = getattr(entry.measure, "keywords", {})
+    names = {one.line for kind in ("heard", "asked") for one in given.get(kind, ())}
+    if "sizes" in given:  # of priors
+        return {f"{n} - {m}" for m, n in pairwise(given["sizes"])}
+    if retrieved in (getattr(entry.measure, "func", None), entry.measure) or entry.id == "E-I2G-08":
+        names = names or {member.name for member in entry.members}
+        return {f"{name}, {distance}" for name in names for distance in DISTANCES} | {"random"}
+    alone = {
+        "E-I2G-06": {f"{I2G.name}, {group}" for group in ("different genders", "the same gender")},
+        "E-S2F-05": {ask.line for ask in speech2face._LOSSES},
+        "E-S2F-06": set(craniofacial.MEASURES),
+        "E-SF2F-02": {str(side) for side in SIDES},
+        "E-V2F-06": {"voice", "noise"},
+    }
+    return alone.get(entry.id) or names or {member.name for member in entry.members}
+
+
 def test_every_claim_is_about_lines_and_columns_that_are_there() -> None:
     checked = 0
     for entry in ENTRIES:
         for claim in entry.claims:
             assert not entry.metrics or claim.metric in entry.metrics, (entry.id, claim)
             assert claim.larger != claim.smaller
+            assert {claim.larger, claim.smaller} <= lines_of(entry), (entry.id, claim)
             checked += 1
         for line in entry.published:
             assert set(line.values) <= set(entry.metrics) | {"training_h"}, (entry.id, line)
@@ -103,6 +133,14 @@ def test_published_confusions_are_of_whole_rows() -> None:
             )  # printed with two digits
             checked += 1
     assert checked == 22
+
+
+def test_rows_and_columns_that_are_easily_forgotten() -> None:
+    all_of_them, sets, matching = find(("E-ALL-01", "E-SF2F-06", "E-V2F-09"))
+    assert {"top-1", "top-5", "Fréchet N"} <= set(all_of_them.metrics)  # sections 6.10 and 6.17
+    assert any(line.name.startswith("AVSpeech") for line in sets.published)
+    printed = {line.name: tuple(line.values.values()) for line in matching.published}
+    assert printed["voice2face, training people"] == (96.83, 93.98)
 
 
 def test_claims_follow_the_published_numbers() -> None:
@@ -134,9 +172,29 @@ def test_verdicts_know_the_interval(x: float | None, y: float, verdict: str) -> 
         assert one.half_width == pytest.approx(2.5)
 
 
-def test_plain_numbers_have_no_interval() -> None:
-    (one,) = verdicts(table((Line("x", {"m": 1.01}), Line("y", {"m": 1.0}))))
-    assert one.verdict == "agrees"
+@pytest.mark.parametrize(
+    "value",
+    [
+        9.0, 1.0, math.nan, {"mean": 9.0}, {"mean": math.nan, "interval": [0.0, 1.0]},
+        {"mean": 9.0, "interval": [math.nan, 9.0]}, {**figure(9, 0), "items": 12}, {**figure(9, 0), "items": 1},
+    ],
+)  # fmt: skip
+def test_without_an_interval_nothing_is_decided(value: Value) -> None:
+    """Nor by one person, by people who are all alike, or by what is no number."""
+    (one,) = verdicts(table((Line("x", {"m": value}), Line("y", {"m": figure(1.0, 0.1)}))))
+    assert one.verdict == "not decided" and one.half_width is None
+    assert one.gap is None or math.isfinite(one.gap)
+
+
+@pytest.mark.parametrize(("spread", "verdict"), [(5.0, "within the interval"), (0.01, "agrees")])
+def test_the_spread_over_splits_makes_an_interval(spread: float, verdict: str) -> None:
+    """Five splits of 20 +- 5 and of 19.9 +- 5 are alike; the half width is that of Student's t."""
+    values = [{"mean": mean, "spread_over_splits": spread} for mean in (20.0, 19.9)]
+    (one,) = verdicts(table(tuple(Line(name, {"m": value}) for name, value in zip("xy", values, strict=True))))
+    assert one.verdict == verdict
+    splits = 20 + spread * np.array([-1.5, -0.5, 0, 0.5, 1.5]) / np.sqrt(np.mean(np.square([1.5, 0.5, 0, 0.5, 1.5])))
+    low, high = t.interval(0.95, 4, splits.mean(), splits.std(ddof=1) / np.sqrt(5))
+    assert one.half_width == pytest.approx((high - low) / 2 * math.sqrt(2), rel=1e-3)
 
 
 def test_a_line_that_is_missing_is_not_measured() -> None:
@@ -147,6 +205,8 @@ def test_a_line_that_is_missing_is_not_measured() -> None:
 def test_unknown_ids_are_told_with_the_valid_ones() -> None:
     with pytest.raises(UsageError, match="E-SF2F-01"):
         find(("E-NONE",))
+    with pytest.raises(UsageError, match="all stands alone"):
+        find(("all", "E-SF2F-01"))
     assert find(("all",)) == ENTRIES
     assert [entry.id for entry in find(("E-I2G-03", "E-SF2F-01", "E-I2G-03"))] == ["E-I2G-03", "E-SF2F-01"]
 
@@ -155,9 +215,10 @@ def test_counts_of_a_manifest_stand_beside_the_papers(manifest: Path, tmp_path: 
     (result,) = reproduce.reproduce(("E-SF2F-01",), Lab(manifest, tmp_path, "smoke", CPU))
     ours = {line.name: line.values for line in result.found.tables[0].ours}
     assert (ours["all"]["identities"], ours["train"]["images"], ours["test"]["speech"]) == (11, 12, 6)
-    told = json.loads((tmp_path / "E-SF2F-01" / "result.json").read_text())
+    told = json.loads((tmp_path / "smoke-0" / "E-SF2F-01" / "result.json").read_text())
     assert told["tables"][0]["published"][0]["values"]["identities"] == 3638
-    text = (tmp_path / "E-SF2F-01" / "result.md").read_text()
+    text = (tmp_path / "smoke-0" / "E-SF2F-01" / "result.md").read_text()
+    assert "Budget `smoke`, seed 0." in text
     assert "| *all, published* | 3638 | 8028 | 609,700 | 505.4 |" in text
     assert "noise" in text  # which a smoke budget's figures are
 
@@ -165,7 +226,10 @@ def test_counts_of_a_manifest_stand_beside_the_papers(manifest: Path, tmp_path: 
 def test_what_is_missing_is_told_and_the_rest_is_measured(manifest: Path, tmp_path: Path) -> None:
     ids = ("E-SF2F-08", "E-SF2F-12", "E-S2F-09", "E-ARSPM-04", "E-S2F-12")
     results = list(reproduce.reproduce(ids, Lab(manifest, tmp_path, "smoke", CPU)))
-    missing = {result.entry.id: " ".join(result.found.missing) for result in results}
+    missing = {result.entry.id: result.text.partition("Missing: ")[2] for result in results}
+    assert {result.entry.id for result in results if result.failure is Missing} == {
+        "E-SF2F-08", "E-SF2F-12", "E-ARSPM-04"
+    }  # fmt: skip  # nothing that can be run or given makes E-S2F-09
     assert "--raw" in missing["E-SF2F-08"] and "filtered_vggface" in missing["E-SF2F-08"]
     assert "pipeline run" in missing["E-SF2F-12"]
     assert "column `language`" in missing["E-S2F-09"]
@@ -181,6 +245,134 @@ def test_raw_members_ask_for_the_raw_manifest(manifest: Path, tmp_path: Path) ->
     with pytest.raises(Missing, match=r"params/filtered_vggface\.yaml"):
         Lab(manifest, tmp_path, "smoke", CPU).manifest_of(member)
     assert Lab(manifest, tmp_path, "smoke", CPU, raw=tmp_path / "raw").manifest_of(member) == tmp_path / "raw"
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, **found: Found | Exception) -> tuple[str, ...]:
+    """Ids that give this."""
+
+    def measure(_lab: Lab, entry: Entry) -> Found:
+        given = found[entry.id]
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    entries = tuple(Entry(name, "source", "Asks.", measure) for name in found)
+    monkeypatch.setattr(reproduce, "find", lambda ids: entries)
+    return tuple(found)
+
+
+GIVEN = Found((Table("", ("m",), (Line("x", {"m": 1.0}),)),))
+
+
+def test_one_bad_id_stops_no_other(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nan = Found((Table("", ("m",), (Line("x", {"m": {"mean": math.nan}}),)),))
+    ids = failing(
+        monkeypatch, a=DataError("no genders"), b=UsageError("in use"), c=Missing("no weights"), d=nan, e=GIVEN
+    )
+    result = CliRunner().invoke(
+        main, ["reproduce", *ids, "--manifest", str(manifest), "--out", str(tmp_path), "--budget", "smoke"]
+    )
+    assert result.exit_code == 3, result.output
+    assert "Failed: no genders." in result.output and "Missing: no weights." in result.output
+    assert "4 of 5 ids failed: a, b, c, d" in result.output and "| e | " in result.output
+    for name in ids:
+        json.loads((tmp_path / "smoke-0" / name / "result.json").read_text(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (Found(errors=(Missing("x"),)), 4),
+        (Found(GIVEN.tables, errors=(Missing("x"),)), 0),  # the rest of it was measured
+        (Found(GIVEN.tables, errors=(Missing("x"), DataError("y"))), 3),
+        (Found(missing=("what nobody has",)), 0),
+        (UsageError("in use"), 2),
+    ],
+)
+def test_the_exit_code_tells_the_worst(
+    found: Found | Exception, code: int, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, a=found, b=GIVEN)
+    asked = ["reproduce", "a", "b", "--manifest", str(manifest), "--out", str(tmp_path)]
+    assert CliRunner().invoke(main, asked).exit_code == code
+
+
+def test_a_line_that_fails_costs_itself() -> None:
+    def line(number: int) -> Line:
+        if number < 2:
+            raise (DataError, Missing)[number](str(number))
+        return Line(str(number), {})
+
+    found, errors = each(range(3), line)
+    assert [one.name for one in found] == ["2"] and [type(error) for error in errors] == [DataError, Missing]
+
+
+def moved(manifest: Path, folder: Path) -> Path:
+    """The same people, one of them in another split."""
+    rows = read_rows(manifest)
+    first = rows[0]["identity_id"]
+    there = manifest.with_name("moved.parquet")
+    changed = [row | {"split": "test"} if row["identity_id"] == first else row for row in rows]
+    write_table(there, MANIFEST, changed, provenance(manifest))
+    return there
+
+
+def test_what_is_named_is_opened_before_anything_is_trained(manifest: Path, tmp_path: Path) -> None:
+    raw = drawn.write_manifest(tmp_path / "raw", drawn.Sketch(seed=1))
+    for code, told, *given in (
+        (4, "nope", "--manifest", tmp_path / "nope.parquet"),
+        (4, "nope", "--raw", tmp_path / "nope.parquet"),
+        (2, "holds the data of --manifest", "--raw", manifest),
+        (2, "in split test, not train", "--raw", moved(manifest, tmp_path)),
+        (2, "no judge arcface", "--judge", "arcface"),
+    ):
+        asked = ["reproduce", "E-SF2F-08", "--manifest", manifest, "--out", tmp_path / "out", *given]
+        result = CliRunner().invoke(main, list(map(str, asked)))
+        assert (result.exit_code, told in result.output) == (code, True), result.output
+        assert not (tmp_path / "out").exists()
+    Lab(manifest, tmp_path, "smoke", CPU, raw=raw).expect_inputs()
+
+
+def test_a_split_of_one_person_is_told(tmp_path: Path) -> None:
+    manifest = drawn.write_manifest(tmp_path, drawn.Sketch(test=1))
+    with pytest.raises(DataError, match="one person"):
+        Lab(manifest, tmp_path / "out", "smoke", CPU).corpus(scored.sf2f_model())
+
+
+def test_training_is_told_of_only_while_iterations_are_left(manifest: Path, tmp_path: Path) -> None:
+    member = Member("x", "speaker", "speaker-small", ("frames=[30,50]",))
+    said: list[str] = []
+    for _ in range(2):
+        Lab(manifest, tmp_path, "smoke", CPU, say=said.append).trained(member)
+    assert said == ["speaker-small-frames__30_50_: training"]
+
+
+def test_another_budget_or_seed_writes_elsewhere(manifest: Path, tmp_path: Path) -> None:
+    labs = (
+        Lab(manifest, tmp_path, "smoke", CPU),
+        Lab(manifest, tmp_path, "small", CPU),
+        Lab(manifest, tmp_path, "smoke", CPU, seed=1),
+    )
+    assert len({lab.pictures("E-SF2F-01") for lab in labs}) == 3
+
+
+def test_a_line_tells_of_how_many_its_figures_are(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values: dict[str, Value] = {"m": {"mean": 1.0, "interval": [0.0, 2.0], "items": 12}, "n": 2.0}
+    told = Table("", ("m", "n"), (Line("x", values), Line("y", {"n": 1.0})), lines(("m",), {"x": (3.0,)}))
+    failing(monkeypatch, a=Found((told,)))
+    (result,) = reproduce.reproduce(("a",), Lab(manifest, tmp_path, "smoke", CPU))
+    assert "|  | N | m | n |" in result.text and "| x | 12 | 1 (0–2) | 2 |" in result.text
+    assert "| *x, published* | - | 3 | - |" in result.text and "| y | - | - | 1 |" in result.text
+
+
+def test_models_that_are_one_at_this_budget_are_told(manifest: Path, tmp_path: Path) -> None:
+    (entry,) = find(("E-S2F-03",))
+    shared = {budget: reproduce._shared(Lab(manifest, tmp_path, budget, CPU), entry) for budget in get_args(Budget)}
+    assert shared["full"] == []
+    (told,) = shared["small"]
+    assert "262 to 262 frames" in told and "Speech2Face and Speech2Face, 3 s" in told
 
 
 def test_names_of_a_manifest_cannot_leave_their_cell(manifest: Path, tmp_path: Path) -> None:

@@ -1,16 +1,20 @@
 """What ids measure, on hand-made data with known answers."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from models import scores
 from models.matching_metrics import Distance
-from models.reproduction import conditioned, voices
-from models.reproduction.entry import Entry, Found, Member, Value
-from models.reproduction.measures import percent, resized, row_of, together
+from models.reproduction import called, conditioned, voice2face, voices
+from models.reproduction.entry import Entry, Found, Line, Member, Table, Value
+from models.reproduction.measures import bytes_of, percent, resized, row_of, together
+from models.reproduction.spoken import Ask
+from models.reproduction.table import find
 from models.scores import Asked
 
 ENTRY = Entry("E", "", "Asks.", lambda lab, entry: Found(), (Member("m", "sf2f-64", "sf2f-small"),))
@@ -36,9 +40,78 @@ def test_noises_have_their_colour_and_loudness(kind: str, slope: float) -> None:
 def test_consistency_of_a_person_and_among_people() -> None:
     """Two people at right angles, each the same in both draws; then two people who swap."""
     (line,) = voices.consistency(ENTRY, [torch.eye(2), torch.eye(2)]).ours
-    assert line.values == {"one person": pytest.approx(1), "two people": pytest.approx(0)}
+    assert {name: mean(value) for name, value in line.values.items()} == pytest.approx(
+        {"one person": 1, "two people": 0}
+    )
     (line,) = voices.consistency(ENTRY, [torch.eye(2), torch.eye(2).flip(0)]).ours
-    assert line.values == {"one person": pytest.approx(0), "two people": pytest.approx(0.5)}
+    assert [mean(value) for value in line.values.values()] == pytest.approx([0, 0.5])
+    drawn = torch.nn.functional.normalize(torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0)), dim=2)
+    (line,) = voices.consistency(ENTRY, list(drawn)).ours
+    others = [float(drawn[r, n] @ drawn[s, m]) for r in range(3) for s in range(3) for n in range(5) for m in range(5)
+              if n != m]  # fmt: skip
+    assert mean(line.values["two people"]) == pytest.approx(sum(others) / len(others), abs=1e-6)
+
+
+def test_faces_of_noise_are_rounded_as_those_of_voices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same faces, then, look the same to the discriminator."""
+    seen: list[Tensor] = []
+
+    def discriminator(faces: Tensor) -> tuple[Tensor, None]:
+        seen.append(faces)
+        return torch.arange(float(len(faces))), None
+
+    faces = torch.rand(3, 3, 8, 8)
+    model = SimpleNamespace(networks={"discriminator": discriminator}, fusing=None)
+    lab = SimpleNamespace(model=lambda _: model, corpus=lambda _: None, judge=None, seed=0, device=torch.device("cpu"))
+    monkeypatch.setattr(voices, "_faces", lambda *_: faces)
+    monkeypatch.setattr(voices.listening, "hear", lambda *_: SimpleNamespace(faces=bytes_of(faces)))
+    (table,) = voices.noise_against_voice(lab, ENTRY).tables  # type: ignore[arg-type]
+    assert torch.equal(*seen) and seen[0].min() >= -1 and torch.allclose(seen[0], 2 * faces - 1, atol=0.01)
+    realness = table.ours[0].values["realness"]
+    assert isinstance(realness, dict) and realness["items"] == 3 and realness["interval"][0] < mean(realness)
+
+
+def test_a_table_of_genders_begins_with_how_right_the_probe_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Real faces of a woman, two men and somebody unknown: the probe takes one man for a woman; drawn are men."""
+
+    def female(embeddings: Tensor) -> Tensor:
+        return torch.tensor([True, True, False, False]) & (embeddings > 0)
+
+    class Studio:
+        model = None
+        corpus = SimpleNamespace(packed=SimpleNamespace(genders=("f", "m", "m", None)))
+
+        def __init__(self, *_: object) -> None: ...
+
+        def of(self, _: object) -> None: ...
+
+        def drawn(self, _: object) -> Tensor:
+            return torch.zeros(4, 3, 8, 8)
+
+    judge = SimpleNamespace(embed=lambda faces: faces.mean(dim=(1, 2, 3)))
+    lab = SimpleNamespace(corpus=lambda *_: None, judge=judge, pictures=lambda _: tmp_path)
+    monkeypatch.setattr(called, "Studio", Studio)
+    monkeypatch.setattr(called, "portraits", lambda _: torch.full((4, 3, 8, 8), 255, dtype=torch.uint8))
+    monkeypatch.setattr(called.probes, "known", lambda *_: SimpleNamespace(gender=SimpleNamespace(female=female)))
+    found = called.genders(lab, ENTRY, (Ask("drawn", ENTRY.members[0]),))  # type: ignore[arg-type]
+    real, drawn = found.tables[0].ours
+    assert real.name == called.REAL
+    assert {n: mean(v) for n, v in real.values.items()} == pytest.approx({"female": 100, "male": 50, "total": 200 / 3})
+    assert {n: mean(v) for n, v in drawn.values.items()} == pytest.approx({"female": 0, "male": 100, "total": 50})
+    assert found.pictures[0].is_file()
+
+
+def test_the_gender_of_generated_faces_stands_beside_that_of_real_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    (entry,) = find(("E-V2F-08",))
+    generated = Found((Table("", ("gender",), (Line("voice2face", {}),), entry.published),))
+    monkeypatch.setattr(voice2face, "judged", lambda *_: generated)
+    lab = SimpleNamespace(report=lambda _: {"gender_probe": {"mean": 0.9, "interval": [0.8, 1.0]}})
+    (table,) = entry.measure(lab, entry).tables  # type: ignore[arg-type]
+    assert {line.name: line.values.get("gender") for line in table.published} == {
+        "voice2face": 96.45,
+        called.REAL: 98.97,
+    }
+    assert mean(table.ours[1].values["gender"]) == pytest.approx(90) and table.ours[1].name == called.REAL
 
 
 @pytest.mark.parametrize("distance", conditioned.DISTANCES)
@@ -51,6 +124,16 @@ def test_retrieval_finds_any_of_a_persons_faces(distance: Distance) -> None:
     found = conditioned.found_among(query, gallery, owner, 2, distance, seed=0)
     assert mean(found["R@1"]) == pytest.approx(100 / 3)
     assert mean(found["R@2"]) == pytest.approx(200 / 3)
+
+
+def test_a_random_order_finds_what_chance_does() -> None:
+    """Section 6.11's chances for 100 people of 50 faces; of fewer people than K everybody is found."""
+    told = conditioned.random_line(378, 50).values
+    assert [mean(value) for value in told.values()] == pytest.approx([1.00, 1.99, 4.90, 9.57], abs=0.006)
+    assert [mean(value) for value in conditioned.random_line(3, 1).values.values()] == pytest.approx(
+        [100 / 3, 200 / 3, 100, 100]
+    )
+    assert conditioned.galleries_of(378, 50) == "Galleries of 100 x 50 faces."
 
 
 def test_only_as_many_faces_of_each_are_in_the_gallery() -> None:
