@@ -182,7 +182,7 @@ _SMALL_I2G = replace(
     batch=12,
     rate=1e-3,
     discriminator_rate=2.5e-4,
-    iterations=3000,
+    iterations=3600,
 )
 _SMALL_WAV2PIX = replace(
     wav2pix.Settings(),
