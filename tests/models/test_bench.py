@@ -24,7 +24,7 @@ def test_a_bench_tells_time_and_rate(name):
 
 def test_any_phase_can_be_timed():
     experiment = find("i2g-small")
-    settings = replace(experiment.settings, batch=2, matching_batch=3)
+    settings = replace(experiment.settings, batch=2, matching_batch=3, candidates=3)
     plan = Plan(steps=1, warm_up=0, people=6, phase="gan")
     measured = measure(experiment, settings, Options(torch.device("cpu")), plan)
     assert measured["phase"] == "gan"

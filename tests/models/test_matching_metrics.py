@@ -88,11 +88,11 @@ def test_knowing_the_gender_only(candidates: int) -> None:
     found = mm.trials(["anybody"] * len(genders), candidates, 60_000, rng())
     female = np.array([gender == "f" for gender in genders])
     alike = (female[found.people] == female[found.probes][:, None, None]).sum(axis=2)
-    expected = metrics.matching_by_group(genders, candidates)
+    expected = metrics.matching_by_gender(genders, candidates)
     assert expected == pytest.approx((1 / alike).mean(), abs=0.005)
     # Impostors of the same gender: only the fourteen men have nine of them.
-    assert metrics.matching_by_group(genders, candidates, genders) == pytest.approx(1 / candidates)
-    assert metrics.matching_by_group([*genders, None], candidates) is None
+    assert metrics.matching_by_gender(genders, candidates, genders) == pytest.approx(1 / candidates)
+    assert metrics.matching_by_gender([*genders, None], candidates) is None
 
 
 def pairs(draw: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

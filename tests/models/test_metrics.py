@@ -194,11 +194,11 @@ def test_matching_of_the_true_face_is_perfect_and_of_a_blind_guess_is_a_half() -
     assert np.mean(blind) == pytest.approx(0.5, abs=0.02)
 
 
-def test_matching_by_group_alone() -> None:
+def test_matching_by_gender_alone() -> None:
     """Of 50 and 50 people 49 of 99 impostors are alike, and a guess is right half the time."""
     genders = ["m"] * 50 + ["f"] * 50
-    assert metrics.matching_by_group(genders) == pytest.approx(1 - 49 / 99 / 2)
-    assert metrics.matching_by_group([*genders, None]) is None
+    assert metrics.matching_by_gender(genders) == pytest.approx(1 - 49 / 99 / 2)
+    assert metrics.matching_by_gender([*genders, None]) is None
 
 
 def test_the_face_score_of_one_class_each_is_the_number_of_classes_and_of_no_difference_is_one() -> None:
