@@ -8,6 +8,7 @@ the embedding has as many classes as there are training people.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,10 @@ _SILENT = 1e-4
 _REAL = 0.9  # the discriminator's label of real faces
 _DEVIATION = 0.02  # of weights at the start
 
+# The embedding as it is, or the direction of it alone. Scores are linear in it, and the generator's spectral norm makes
+# it long: the encoder can raise a score by length alone, and one step of the discriminator may overshoot by as much.
+Hears = Literal["embedding", "direction"]
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -44,6 +49,7 @@ class Settings:
     embedding: Positive = 128
     generator_channels: tuple[int, ...] = (1024, 512, 256, 128, 64)  # at 4 pixels, 8, … half the side
     discriminator_channels: tuple[int, ...] = (64, 128, 256, 512, 1024)  # at half the side, … 4 pixels
+    discriminator_hears: Hears = "embedding"
     dropout: BelowOne = 0.5
     classifier: Positive = 200  # units of its hidden layer
     image_gan: NotNegative = 1.0
@@ -109,10 +115,11 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Strided convolutions with spectral norm; at 4 x 4 pixels the embedding joins in."""
+    """Strided convolutions with spectral norm; at 4 x 4 pixels the embedding, or its direction, joins in."""
 
-    def __init__(self, channels: Sequence[int], embedding: int) -> None:
+    def __init__(self, channels: Sequence[int], embedding: int, hears: Hears = "embedding") -> None:
         super().__init__()
+        self.hears = hears
         layers: list[nn.Module] = []
         for widths in pairwise([3, *channels]):  # (B, 64, 64, 64) … (B, 1024, 4, 4)
             layers += [nn.Conv2d(*widths, 4, stride=2, padding=1, bias=False), nn.LeakyReLU(0.2)]
@@ -125,6 +132,8 @@ class Discriminator(nn.Module):
     def forward(self, face: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B,) of faces in -1..1 with embeddings, near 1 for real pairs; and the trunk's features."""
         features = self.trunk(face)
+        if self.hears == "direction":
+            embedding = F.normalize(embedding, dim=1)
         beside = embedding[:, :, None, None].expand(-1, -1, *features.shape[2:])
         return self.last(torch.cat([features, beside], dim=1)).flatten(), features
 
@@ -143,7 +152,7 @@ def build(settings: Settings, n_identities: int) -> dict[str, nn.Module]:
     return {
         "encoder": Encoder(s.encoder_channels, s.hidden, s.embedding),
         "generator": Generator(s.embedding, s.generator_channels, s.dropout),
-        "discriminator": Discriminator(s.discriminator_channels, s.embedding),
+        "discriminator": Discriminator(s.discriminator_channels, s.embedding, s.discriminator_hears),
         "classifier": nn.Sequential(
             nn.Linear(s.embedding, s.classifier),
             nn.BatchNorm1d(s.classifier),

@@ -99,6 +99,23 @@ def test_spectral_norm_is_on_every_convolution_but_the_last_of_the_discriminator
         assert len(bare) == without and all(layer.bias is None for layer in layers)
 
 
+def test_a_discriminator_that_hears_the_direction_does_not_hear_the_length() -> None:
+    """As the official code has it, the scores of all faces rise with the length of what is heard."""
+    torch.manual_seed(0)
+    judge = Discriminator((4, 6), 5)
+    of_direction = Discriminator((4, 6), 5, "direction")
+    of_direction.load_state_dict(judge.state_dict())
+    for network in (judge, of_direction):
+        network.eval()  # spectral norm moves on in training
+    face, heard = random(3, 3, 16, 16), random(3, 5, seed=1)
+    unit = heard / heard.norm(dim=1, keepdim=True)
+    for length in (1e-3, 1.0, 1e3):
+        torch.testing.assert_close(of_direction(face, length * heard)[0], judge(face, unit)[0])
+    gap = judge(face, 2 * heard)[0] - judge(face, heard)[0]
+    assert gap.abs().min() > 0
+    torch.testing.assert_close(judge(face, 3 * heard)[0] - judge(face, heard)[0], 2 * gap)  # linear, whatever the face
+
+
 @pytest.mark.parametrize("samples", [4000, 16_000, 50_000])
 def test_any_length_has_an_embedding(samples: int) -> None:
     """The official code sizes its first linear layer by a guess from the length."""
