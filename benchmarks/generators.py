@@ -9,7 +9,6 @@ where a stopped one was, and makes nothing twice; `benchmarks/proof.py --out DIR
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +63,8 @@ def prove(out: Path, people: int, names: tuple[str, ...]) -> dict[str, Any]:
     manifest = world(out / "world", people)
     of_kind = dict(zip(KINDS, (manifest, shuffled(manifest)), strict=True))
     files = face_judges(out / "judges", manifest)
-    vgg = replace(pretrain_face.Settings(), layout="vgg")
-    features = pretrain_face.train(out / "judges" / "own-vgg-a.safetensors", manifest, "a", vgg, CPU)
+    features = out / "judges" / "own-vgg-a.safetensors"
+    pretrain_face.train(features, manifest, "a", pretrain_face.SMALL_VGG, CPU)
     told = told_by_traits(face_features.load(str(features), CPU), manifest)
     report: dict[str, Any] = {"benchmark": "generators", "people": people, "features_told_by_traits": told}
     for name in names:

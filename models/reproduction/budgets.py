@@ -79,8 +79,8 @@ _FACE = pretrain_face.Settings()
 _TINY_FACE = replace(_FACE, width=4, embedding=16, epochs=1)
 SPENDING: dict[Budget, Spending] = {
     "smoke": Spending(1, 0.9, _TINY_FACE, replace(_TINY_FACE, layout="vgg", features=_SPACE)),
-    "small": Spending(3, 0.99, _FACE, replace(_FACE, layout="vgg")),
-    "full": Spending(10, 0.0, _FACE, replace(_FACE, layout="vgg")),
+    "small": Spending(3, 0.99, _FACE, pretrain_face.SMALL_VGG),
+    "full": Spending(10, 0.0, _FACE, pretrain_face.SMALL_VGG),
 }
 
 
