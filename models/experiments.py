@@ -146,7 +146,7 @@ _SMALL_SPEECH2FACE = replace(
     rate=2e-3,
     iterations=4000,
     decay_every=100,
-    frames=(262, 262),  # the shortest that the encoder takes
+    frames=(262, 262),  # hardly more than the encoder's least, 261
 )
 _SMALL_AR_SPM = replace(
     ar_spm.Settings(),

@@ -97,12 +97,14 @@ def side(settings: Settings) -> int:
 
 @torch.no_grad()
 def begin(networks: Mapping[str, nn.Module], settings: Settings, corpus: Corpus, features: FaceFeatures) -> None:
-    """Give the decoder the mean landmarks of the training faces, once, before the first iteration.
+    """Give the decoder the mean landmarks of the training faces, once, before its first iteration.
+
+    One that is taken over, and will not be trained, keeps those in whose shape it has learnt its textures.
 
     Raises DataError where no face has any, and where their mean is not the shape of a face.
     """
     del features
-    if settings.decoder == "plain":
+    if settings.decoder == "plain" or (not settings.decoder_iterations and _decoder(networks).mean_landmarks.any()):
         return
     mean = corpus.landmarks.float().nanmean(dim=0)
     if not mean.isfinite().all():

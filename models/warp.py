@@ -19,16 +19,22 @@ def warped(pictures: Tensor, source: Tensor, target: Tensor) -> Tensor:
     not finite, beyond float32's squares, or all in one place.
     """
     side = pictures.shape[-1]
-    start, goal = _shares(source, side), _shares(target, side)
-    centre = torch.arange(side, device=pictures.device, dtype=start.dtype)
-    pixels = _shares(torch.stack(torch.meshgrid(centre, centre, indexing="xy"), dim=-1), side)  # (S, S, 2)
-    everywhere = pixels.view(1, -1, 2).expand(pictures.shape[0], -1, -1)
-    seen = (everywhere + interpolated(goal, start - goal, everywhere)).view(-1, side, side, 2)
+    with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
+        seen = _flow(source, target, side)  # in half precision the splines' weights would not cancel
     known = seen.isfinite().all(dim=-1)
     # grid_sample makes places in memory of what it is given: of a NaN, one outside of the picture's.
     grid = torch.where(known[..., None], seen, 0.0).clamp(-_BEYOND, _BEYOND)
     found = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return torch.where(known[:, None], found, torch.nan)
+
+
+def _flow(source: Tensor, target: Tensor, side: int) -> Tensor:
+    """Where each pixel is seen, (B, S, S, 2) in grid_sample's -1..1."""
+    start, goal = _shares(source, side), _shares(target, side)
+    centre = torch.arange(side, device=start.device, dtype=start.dtype)
+    pixels = _shares(torch.stack(torch.meshgrid(centre, centre, indexing="xy"), dim=-1), side)  # (S, S, 2)
+    everywhere = pixels.view(1, -1, 2).expand(start.shape[0], -1, -1)
+    return (everywhere + interpolated(goal, start - goal, everywhere)).view(-1, side, side, 2)
 
 
 def _shares(points: Tensor, side: int) -> Tensor:

@@ -19,7 +19,7 @@ from models.experiments import EXPERIMENTS
 from models.feature_decoders import AttentionDecoder
 from models.priors import Priors
 from models.spectrogram import compressed
-from models.spectrogram_encoders import Backbone, GenderClassifier, ResidualEncoder
+from models.spectrogram_encoders import Backbone, GenderClassifier, ResidualEncoder, Trunk
 from models.vggface import VggFace
 from tests.models import drawn, featured
 from tests.models.networks import n_parameters, shapes
@@ -65,6 +65,21 @@ def test_every_row_of_the_decoder_has_the_papers_size_and_the_fourth_doubles() -
         *[(64, 112, 112)] * 2, (32, 224, 224), (3, 224, 224),
     ]  # fmt: skip
     assert round(n_parameters(decoder) / 1e6) == 69
+
+
+def test_every_convolution_has_batch_norm_then_relu_and_linear_layers_relu() -> None:
+    trunk = "".join(_kinds(Trunk((4, 4, 4, 4, 4))))
+    assert trunk == "cbrpcbrpcbrcbrcbrp"
+    decoder = _kinds(AttentionDecoder(32, (4, 4, 4, 4, 4, 4), "none", 8).rest)
+    assert "".join(decoder).replace("?", "") == "rlru" + 3 * "tbr" + 2 * "tbr" + 3 * "tbr" + 2 * "tbr" + "tbr" + "cs"
+    encoder = ResidualEncoder((4, 4, 4, 4, 4), "none", space=8)
+    assert "".join(_kinds(encoder.fc1)) == "cr" and isinstance(encoder.fc2, nn.Linear)  # what is fused is not rectified
+
+
+def _kinds(layers: nn.Module) -> list[str]:
+    names = {"Conv2d": "c", "ConvTranspose2d": "t", "BatchNorm2d": "b", "ReLU": "r", "MaxPool2d": "p", "Linear": "l",
+             "Unflatten": "u", "Sigmoid": "s"}  # fmt: skip
+    return [names.get(type(layer).__name__, "?") for layer in layers.children()]
 
 
 def test_the_classifier_of_genders_is_small_and_tells_two() -> None:

@@ -8,7 +8,7 @@ import torch
 from scipy import signal
 from torch import nn
 
-from models.sincnet import SincConv, WaveEncoder
+from models.sincnet import SincConv, WaveEncoder, _strided
 from tests.models.networks import check_gradients, check_rows_alone, n_parameters, on_meta, shapes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -45,6 +45,36 @@ def test_parameters() -> None:
     filters, norms_and_slopes, linear = 2 * 64, 3 * (64 + 64 + 2 * 128 + 2 * 256 + 2 * 512), 100 * 128 + 128
     network = on_meta(WaveEncoder)
     assert n_parameters(network) == weights + filters + norms_and_slopes + linear == 5_830_948  # about 5.8 million
+
+
+def test_the_last_convolution_has_neither_norm_nor_slope() -> None:
+    """PASE's own has a batch norm without parameters there, which no count of parameters would show."""
+    network = small()
+    assert sum(isinstance(layer, nn.BatchNorm1d) for layer in network.modules()) == 8
+    assert isinstance(list(network.layers)[-1], nn.Conv1d)
+
+
+def test_time_is_averaged_before_the_rectifier() -> None:
+    network = small().eval()
+    last = list(network.layers)[-1]
+    assert isinstance(last, nn.Conv1d) and last.bias is not None
+    with torch.no_grad():
+        last.weight.mul_(100)
+        last.bias.zero_()
+    wave = torch.randn(3, 8000, generator=torch.Generator().manual_seed(1))
+    steps = network.layers(wave[:, None])
+    torch.testing.assert_close(network(wave), network.embedding(steps.mean(dim=2).relu()))
+    assert not torch.allclose(network(wave), network.embedding(steps.relu().mean(dim=2)), atol=1e-3)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "before"), [(20, 10, 9), (11, 2, 4), (11, 1, 5)])
+def test_edges_of_strided_convolutions_are_reflected(kernel: int, stride: int, before: int) -> None:
+    """The padding of PASE's code, written out: what lies before the first sample is what lies after it, mirrored."""
+    pad, conv = _strided(1, 1, kernel, stride)
+    x = torch.arange(40.0)[None, None]
+    assert isinstance(conv, nn.Conv1d)
+    expected = [float(abs(i)) for i in range(-before, 0)] + x[0, 0].tolist() + [38.0 - i for i in range(kernel // 2)]
+    assert pad(x)[0, 0].tolist() == expected
 
 
 @pytest.mark.parametrize("samples", [480, 3200, 16_000, 20_123])

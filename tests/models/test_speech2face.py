@@ -239,6 +239,26 @@ def test_the_mean_landmarks_are_those_that_are_known_and_the_plain_decoder_needs
             speech2face.begin(networks, TINY, replace(corpus, landmarks=known * 0 + wrong), featured.features())
 
 
+def test_a_decoder_that_is_taken_over_keeps_the_shape_of_its_textures(tmp_path: Path) -> None:
+    """Even where the new training faces have no landmarks: it asks for none any more."""
+    manifest = drawn.write_manifest(tmp_path, drawn.Sketch(audio=True))
+    corpus = data.load(pack.pack(manifest, "train", "wave", 32, tmp_path / "packed"), torch.device("cpu"))
+    networks, shape = built(speech2face, TINY), torch.rand(68, 2)
+    assert isinstance(networks["decoder"], ColeDecoder)
+    networks["decoder"].mean_landmarks.copy_(shape)
+    speech2face.begin(networks, replace(TINY, decoder_iterations=0), corpus, featured.features())
+    assert torch.equal(networks["decoder"].mean_landmarks, shape)
+    with pytest.raises(DataError, match="no training face has landmarks"):
+        speech2face.begin(networks, TINY, corpus, featured.features())  # it will be trained
+
+
+def test_every_convolution_of_the_encoder_is_rectified_and_then_normed() -> None:
+    """Not the other way round, which has as many parameters."""
+    layers = [type(layer).__name__ for layer in speech2face.build(TINY, 3)["encoder"].convolutions]  # type: ignore[union-attr]
+    kinds = "".join({"Conv2d": "c", "ReLU": "r", "BatchNorm2d": "b", "MaxPool2d": "p"}[name] for name in layers)
+    assert kinds == "crbcrbcrbpcrbpcrbpcrbpcrbcrbc"  # the ninth's come after the mean
+
+
 def test_a_decoder_that_diverges_ends_with_an_error_and_not_with_the_process(tmp_path: Path) -> None:
     """Its landmarks are not finite then; the warp must not look for pixels there."""
     manifest = drawn.write_manifest(tmp_path / "drawn", drawn.Sketch(audio=True, landmarks=True))

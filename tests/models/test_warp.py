@@ -44,6 +44,15 @@ def test_the_same_points_leave_the_picture_as_it_is() -> None:
     torch.testing.assert_close(warped(picture(), points, points), picture(), rtol=0, atol=1e-9)
 
 
+def test_half_precision_around_it_moves_no_pixel() -> None:
+    """The splines' weights cancel each other: in bfloat16 landmarks that move 1 pixel would do so by half a pixel."""
+    points = (16 + 10 * POINTS[:1]).float()
+    goal = points + 10 * VALUES[:1].float()
+    plain = warped(picture().float(), points, goal)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(warped(picture().float(), points, goal), plain, rtol=0, atol=1e-5)
+
+
 def test_what_was_at_the_source_is_at_the_target() -> None:
     image, start = picture(), 16 + 10 * POINTS[:1]
     there = warped(image, start, start + torch.tensor([3.0, -2.0], dtype=torch.float64))
