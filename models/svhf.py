@@ -97,7 +97,7 @@ def phases(settings: Settings) -> tuple[Phase, ...]:
     heard = (s.width + _EXTRA,) * 2
 
     def moving(iterations: int, *networks: str) -> dict[str, Optimiser]:
-        every = max(iterations // _EPOCHS, 1)
+        every = max(-(-iterations // _EPOCHS), 1)
         decay = (s.last_rate / s.rate) ** (1 / (_EPOCHS - 1)) if s.rate else 1.0
         return {
             "all": Optimiser(

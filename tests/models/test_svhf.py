@@ -212,6 +212,13 @@ def test_rates_are_log_spaced_over_ten_stretches() -> None:
     assert (chosen.kind, chosen.momentum, chosen.weight_decay, phase.batch) == ("sgd", 0.9, 5e-4, 64)
 
 
+@pytest.mark.parametrize("iterations", [1, 7, 15, 95, 400])
+def test_rates_never_fall_below_the_last_one(iterations: int) -> None:
+    settings = replace(svhf.Settings(), iterations=iterations)
+    phase = svhf.phases(settings)[2]
+    assert min(phase.rate("all", at) for at in range(iterations)) >= settings.last_rate * (1 - 1e-9)
+
+
 def test_crops_are_in_the_middle_or_anywhere() -> None:
     assert svhf.side(svhf.Settings()) == 264  # 224 / 0.85
     picture = torch.arange(2.0 * 3 * 6 * 6).view(2, 3, 6, 6)
