@@ -1,5 +1,6 @@
 """The training of `own`: it learns, it resumes to the bit, and its halves share nobody."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_person_is_in_one_half_whoever_else_there_is(people: list[str]) -> None:
     assert {half_of(person) for person in people} <= {"a", "b"}
     assert [half_of(person) for person in people] == [half_of(person) for person in reversed(people)][::-1]
+
+
+def test_the_readme_makes_the_features_that_small_presets_fit() -> None:
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    command = text[text.index("models pretrain-face --manifest") :].split("\nmodels train", 1)[0]
+    assert assigned(Settings(), re.findall(r"--set (\S+)", command), "pretrain-face") == pretrain_face.SMALL_VGG
 
 
 def test_the_halves_are_halves() -> None:
