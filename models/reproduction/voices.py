@@ -119,16 +119,25 @@ def consistency(entry: Entry, embeddings: Sequence[Tensor]) -> Table:
 
 
 def noise_against_voice(lab: Lab, entry: Entry) -> Found:
-    """The discriminator's output on faces of split `test`'s voices, and on as many from white noise."""
+    """The discriminator's output on faces of split `test`'s voices, in every draw of the budget, and of white noise."""
     model = lab.model(entry.members[0])
-    corpus = lab.corpus(model)
-    made = listening.hear(model, corpus, of_length(model, _SECONDS), lab.judge, (lab.seed, 0)).faces
-    noises = [noise("white", _SECONDS, lab.seed + number) for number in range(len(made))]
-    shown = {"voice": made, "noise": bytes_of(_faces(model, noises, lab))}  # both as a picture holds them
+    corpus, how = lab.corpus(model), of_length(model, _SECONDS)
+    runs = range(lab.spending.runs)
+    made = [listening.hear(model, corpus, how, lab.judge, (lab.seed, run)).faces for run in runs]
+    people = len(made[0])
+    of_noise = [
+        bytes_of(_faces(model, [noise("white", _SECONDS, lab.seed + run * people + k) for k in range(people)], lab))
+        for run in runs  # rounded as those of voices are, since a picture holds no finer shades
+    ]
     ours = []
-    for name, faces in shown.items():
-        with torch.no_grad():
-            called, _ = model.networks["discriminator"](faces.to(lab.device).float() / 127.5 - 1)
-        real = distances.realness(called)
-        ours.append(Line(name, {"realness": figure([real]), "spread": float(real.std(correction=0))}))
+    for name, drawn in (("voice", made), ("noise", of_noise)):
+        real = [_realness(model, faces, lab) for faces in drawn]
+        ours.append(Line(name, {"realness": figure(real), "spread": float(torch.cat(real).std(correction=0))}))
     return Found((Table(entry.asks, entry.metrics, tuple(ours), entry.published, entry.claims),))
+
+
+@torch.no_grad()
+def _realness(model: Model, faces: Tensor, lab: Lab) -> Tensor:
+    """What the discriminator says of faces (N, 3, S, S) uint8, (N,)."""
+    called, _ = model.networks["discriminator"](faces.to(lab.device).float() / 127.5 - 1)
+    return distances.realness(called)
