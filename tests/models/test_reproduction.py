@@ -67,7 +67,8 @@ def test_faces_of_noise_are_rounded_as_those_of_voices(monkeypatch: pytest.Monke
     monkeypatch.setattr(voices, "_faces", lambda *_: faces)
     monkeypatch.setattr(voices.listening, "hear", lambda *_: SimpleNamespace(faces=bytes_of(faces)))
     (table,) = voices.noise_against_voice(lab, ENTRY).tables  # type: ignore[arg-type]
-    assert len(seen) == 4 and all(torch.equal(one, seen[0]) for one in seen) and seen[0].min() >= -1 and torch.allclose(seen[0], 2 * faces - 1, atol=0.01)
+    assert len(seen) == 4 and all(torch.equal(one, seen[0]) for one in seen)
+    assert seen[0].min() >= -1 and torch.allclose(seen[0], 2 * faces - 1, atol=0.01)
     realness = table.ours[0].values["realness"]
     assert isinstance(realness, dict) and realness["items"] == 3 and realness["interval"][0] < mean(realness)
 
