@@ -65,7 +65,7 @@ class Studio:
 
     @torch.no_grad()
     def said(self, seconds: float) -> Tensor:
-        """The features that a random stretch of each voice says, (N, 4096)."""
+        """The features that the first seconds of a recording of each person say, (N, 4096)."""
         networks, settings = self.model.networks, self.model.settings
         batches = everybody(self.lab, self.corpus, round(seconds * FRAMES_PER_S))
         return torch.cat([self.module.embed(networks, settings, batch).cpu() for batch in batches])

@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import scores
+from models import evaluate, scores
 from models.matching_metrics import Distance
 from models.reproduction import called, conditioned, voice2face, voices
 from models.reproduction.entry import Entry, Found, Line, Member, Table, Value
-from models.reproduction.measures import bytes_of, percent, resized, row_of, together
+from models.reproduction.measures import bytes_of, everybody, percent, resized, row_of, together
 from models.reproduction.spoken import Ask
 from models.reproduction.table import find
 from models.scores import Asked
+from tests.models import scored
 
 ENTRY = Entry("E", "", "Asks.", lambda lab, entry: Found(), (Member("m", "sf2f-64", "sf2f-small"),))
 
@@ -112,6 +113,23 @@ def test_the_gender_of_generated_faces_stands_beside_that_of_real_ones(monkeypat
         called.REAL: 98.97,
     }
     assert mean(table.ours[1].values["gender"]) == pytest.approx(90) and table.ours[1].name == called.REAL
+
+
+def test_everybody_is_heard_from_the_beginning_of_a_recording(manifest: Path, tmp_path: Path) -> None:
+    """Which repeats where it is shorter than what is heard."""
+    corpus = evaluate.corpus_of(scored.clairvoyant(), manifest, "train", tmp_path, scored.CPU)
+    lab = SimpleNamespace(seed=3, device=scored.CPU)
+    (batch,) = everybody(lab, corpus, 100)  # type: ignore[arg-type]
+    assert batch.identity.tolist() == list(range(corpus.n_people)) and len(set(corpus.clip_frames)) == 3
+    for person, heard in enumerate(batch.mel):
+        first, count = (of[person] for of in corpus.clips)
+        whole = [
+            corpus.mels[start : start + frames].float().T
+            for start, frames in zip(corpus.clip_start, corpus.clip_frames, strict=True)
+        ][first : first + count]
+        assert any(torch.equal(heard, torch.cat([mel] * 5, dim=1)[:, :100]) for mel in whole)
+    (again,) = everybody(lab, corpus, 50)  # type: ignore[arg-type]
+    assert torch.equal(again.mel, batch.mel[..., :50])
 
 
 @pytest.mark.parametrize("distance", conditioned.DISTANCES)
