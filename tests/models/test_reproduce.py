@@ -17,7 +17,7 @@ from torch import Tensor
 from manifests.errors import DataError, Missing, UsageError
 from manifests.schema import MANIFEST
 from manifests.table import provenance, read_rows, write_table
-from models import craniofacial, probes, reproduce
+from models import craniofacial, experiments, probes, reproduce
 from models.cli import main
 from models.reproduction import budgets, people, speech2face
 from models.reproduction.attributes import FROM_FACE, FROM_SPEECH
@@ -73,6 +73,21 @@ def test_members_that_are_trained_alike_are_trained_once() -> None:
     others = (replace(one, raw=True), replace(one, changes=("l1=1",)), replace(one, small="voice2face-small"))
     assert len({budgets.folder_name(member, "small") for member in (one, *others)}) == 4
     assert budgets.folder_name(one, "full") == "sf2f-64"  # whose changes are another
+
+
+def test_the_grid_of_settings_keeps_what_the_papers_does() -> None:
+    """Tables 13 and 14 are of the paper's betas, lengths and fuser, in which the released code differs."""
+    (entry,) = find(("E-SF2F-09",))
+    papers = experiments.find("sf2f-64-paper").settings
+    names = ("betas", "iterations", "settling", "fuser_iterations", "fuser_rate", "l1", "image_gan", "identity",
+             "perceptual", "embedding")  # fmt: skip
+    told = {one.name: budgets.planned(one, "full")[1] for one in entry.members}
+    for settings in told.values():
+        assert [getattr(settings, name) for name in names] == [getattr(papers, name) for name in names]
+        assert (settings.betas, settings.iterations + settings.settling) == ((0.9, 0.98), 120_000)
+    assert [told[f"rate {rate:g}"].rate for rate in (1e-4, 2e-4, 5e-4, 1e-3)] == [1e-4, 2e-4, 5e-4, 1e-3]
+    assert [told[f"batch {batch}"].batch for batch in (64, 128, 256, 512)] == [64, 128, 256, 512]
+    assert told["rate 0.0005"] == told["batch 256"] and len(told) == 8
 
 
 def test_a_smoke_run_takes_a_few_iterations() -> None:
