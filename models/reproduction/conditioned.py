@@ -11,7 +11,7 @@ from models.matching_metrics import Distance
 from models.noise import truncated
 from models.reproduction.entry import Entry, Found, Line, Member, Table, Value
 from models.reproduction.lab import Lab
-from models.reproduction.measures import bytes_of, everybody, percent, portraits, sheet
+from models.reproduction.measures import RANDOM, bytes_of, everybody, percent, portraits, sheet
 from models.scores import figure
 
 _SHOWN = 6  # rows and columns of a grid
@@ -176,7 +176,7 @@ def random_line(people: int, of_each: int) -> Line:
     for k in _KS:
         share = 100 * matching_metrics.chance_any(of_each, size, min(k, size))
         values[f"R@{k}"] = {"mean": share, "interval": [share, share]}
-    return Line("random", values)
+    return Line(RANDOM, values)
 
 
 def found_among(

@@ -131,7 +131,7 @@ def test_every_claim_is_about_lines_and_columns_that_are_there() -> None:
 def test_the_sums_of_the_tables_are_those_of_the_facts() -> None:
     """A digit mistyped anywhere changes a sum; these were added up from the papers' tables apart from the rows."""
     sums = {
-        "E-SF2F-02": 157.236, "E-SF2F-08": 338.095, "E-S2F-04": 500.78, "E-I2G-01": 550.51, "E-I2G-08": 912.4,
+        "E-SF2F-02": 157.236, "E-SF2F-08": 358.805, "E-S2F-04": 500.78, "E-I2G-01": 550.51, "E-I2G-08": 912.4,
         "E-ARSPM-01": 233.505, "E-ARSPM-02": 2599.226, "E-ARSPM-03": 1369.3, "E-ARSPM-04": 1167.6,
     }  # fmt: skip
     for entry in find(tuple(sums)):

@@ -105,7 +105,7 @@ def test_a_table_of_genders_begins_with_how_right_the_probe_is(monkeypatch: pyte
 def test_the_gender_of_generated_faces_stands_beside_that_of_real_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     (entry,) = find(("E-V2F-08",))
     generated = Found((Table("", ("gender",), (Line("voice2face", {}),), entry.published),))
-    monkeypatch.setattr(voice2face, "judged", lambda *_: generated)
+    monkeypatch.setattr(voice2face, "judged", lambda *_, **__: generated)
     lab = SimpleNamespace(report=lambda _: {"gender_probe": {"mean": 0.9, "interval": [0.8, 1.0]}})
     (table,) = entry.measure(lab, entry).tables  # type: ignore[arg-type]
     assert {line.name: line.values.get("gender") for line in table.published} == {
