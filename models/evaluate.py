@@ -11,7 +11,7 @@ random galleries; `authors` is that of the released evaluator. The JSON report h
     judge        name, sha256: the face network that scored
     classifier   name, sha256: of the VGGFace Score; or `why` there is none
     data         manifest (digest), split, people, front end, left out (people by what they lack)
-    protocol     name, seed, gallery: the sizes
+    protocol     name, seed, gallery: the sizes, gt_renorm: whether people's mean embeddings are of unit length again
     versions     hq-vox, torch
     real         the ceiling: one real photograph of each person against their others, as a row; or `why` there is none
     gender_probe accuracy of the linear gender probe on those photographs; or `why` there is none
@@ -19,7 +19,8 @@ random galleries; `authors` is that of the released evaluator. The JSON report h
                  cosine, l1, l2, recall.K, recall_among_all.K, matching, matching_same_gender, gender,
                  closed_set.top_K     each {mean, spread_over_runs, interval: [low, high], items, …} or {why}
                  cosine_to_others, collapse, collapsed (the alarm), frechet.mean, vfs.rgb and vfs.bgr {mean,
-                 spread_over_splits}; groups.gender and groups.nationality: {people, cosine, recall_10} of each group
+                 spread_over_splits, items: the faces}; groups.gender and groups.nationality: {people, cosine,
+                 recall_10} of each group
 
 All shares are fractions. `chance` and `gender_only` stand beside the metrics that have them.
 """
@@ -135,7 +136,12 @@ def evaluate(model: Model, manifest: Path, judge: Judge, plan: Plan, cache: Path
         **made_of(model, corpus),
         "judge": {"name": judge.name, "sha256": judge.sha256},
         "classifier": classifier,
-        "protocol": {"name": plan.protocol, "seed": plan.seed, "gallery": [len(place) for place in asked.places]},
+        "protocol": {
+            "name": plan.protocol,
+            "seed": plan.seed,
+            "gallery": [len(place) for place in asked.places],
+            "gt_renorm": not authors,
+        },
         "real": _ceiling(asked, corpus, photograph, plan, classes),
         "gender_probe": known.gender_of([photograph], asked.genders),
         "rows": rows,

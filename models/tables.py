@@ -127,7 +127,7 @@ def _notes(reports: Sequence[Report]) -> list[str]:
 def _line(name: str, row: Report) -> Line:
     recall = [percent(row["recall"].get(k)) for k in _KS]
     among_all = percent(row["recall_among_all"].get("10"))
-    vfs = [_face_score(row["vfs"].get(order)) for order in ("rgb", "bgr")]
+    vfs = [_face_score(row["vfs"], order) for order in ("rgb", "bgr")]
     return (name, row["name"], number(row["cosine"], 3), number(row["l1"], 2), *recall, among_all, *vfs)
 
 
@@ -166,5 +166,8 @@ def _paper_matching(published: PublishedMatching) -> Line:
     return (name, published.voice, *("-" if value is None else f"{value:.2f}" for value in values), "-", "-")
 
 
-def _face_score(score: Report | None) -> str:
-    return "-" if score is None else f"{score['mean']:.2f} ± {score['spread_over_splits']:.2f}"
+def _face_score(scores: Report, order: str) -> str:
+    """With the number of faces, on which it depends."""
+    if order not in scores:
+        return "-"
+    return f"{scores[order]['mean']:.2f} ± {scores[order]['spread_over_splits']:.2f} (N {scores['faces']})"

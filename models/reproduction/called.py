@@ -9,10 +9,11 @@ from models import agreement, charts, metrics, probes
 from models.agreement import AGE_GROUPS
 from models.reproduction.entry import Entry, Found, Line, Table, Value
 from models.reproduction.lab import Lab
-from models.reproduction.measures import percent, portraits
+from models.reproduction.measures import percent, portraits, published_by
 from models.reproduction.people import absent
 from models.reproduction.spoken import GENDERS, Ask, Studio
 
+_THEIRS = "a commercial service"  # Face++
 REAL = "real faces"  # of split `test`: the line of what a probe makes of them
 
 
@@ -40,6 +41,7 @@ def genders(lab: Lab, entry: Entry, asked: Sequence[Ask], beside: Mapping[str, T
         pictures.append(charts.matrix(path, f"gender, {ask.line}", ("real face", "drawn face"), GENDERS, counts))
         ours.append(Line(ask.line, _agreed(wanted, found)))
     title = f"{entry.asks} {REAL.capitalize()}: what the probe calls them, by the manifest's genders."
+    title += published_by(entry, _THEIRS)
     table = Table(title, entry.metrics, (*probe, *ours), entry.published, entry.claims)
     if not beside:
         return Found((table,), tuple(pictures))
@@ -52,13 +54,14 @@ def _named(lab: Lab, ask: Ask, label: str, printed: Table) -> Table:
     if label not in lab.labels:
         return printed
     kinds = tuple(dict.fromkeys((*printed.metrics, *sorted(set(lab.labels[label].values())))))
-    shares = agreement.by_row(agreement.confusion(*_called(lab, ask, label), kinds))
+    _, wanted, found = _called(lab, ask, label)
+    shares = agreement.by_row(agreement.confusion(wanted, found, kinds))
     ours = tuple(Line(kind, dict(zip(kinds, row, strict=True))) for kind, row in zip(kinds, shares, strict=True))
-    return Table(printed.title, kinds, ours, printed.published)
+    return Table(f"{printed.title} Published lines are by {_THEIRS}.", kinds, ours, printed.published)
 
 
-def _called(lab: Lab, ask: Ask, label: str) -> tuple[list[str], list[str]]:
-    """What a linear probe of the training people's real faces calls each person's real face, and the drawn one."""
+def _called(lab: Lab, ask: Ask, label: str) -> tuple[list[str | None], list[str], list[str]]:
+    """Each person's label, and what a linear probe of the training people calls their real face and the drawn one."""
     studio = Studio(lab, ask.member)
     train = lab.corpus(studio.model, "train")
     known = [lab.labels[label].get(train.packed.people[person]) for person in metrics.owners(train).tolist()]
@@ -69,7 +72,7 @@ def _called(lab: Lab, ask: Ask, label: str) -> tuple[list[str], list[str]]:
         probe.of(lab.judge.embed(faces))
         for faces in (portraits(studio.corpus).float() / 255, studio.drawn(studio.of(ask)))
     )
-    return wanted, found
+    return [lab.labels[label].get(person) for person in studio.corpus.packed.people], wanted, found
 
 
 def ages(lab: Lab, entry: Entry, asked: Sequence[Ask]) -> Found:
@@ -77,11 +80,20 @@ def ages(lab: Lab, entry: Entry, asked: Sequence[Ask]) -> Found:
     if lacks := absent(lab.labels, ("age",)):
         table = Table(entry.asks, entry.metrics, (), entry.published, entry.claims)
         return Found((table,), errors=tuple(map(Missing, lacks)))
-    ours = []
+    ours: list[Line] = []
+    probe: list[Line] = []  # as of genders
     for ask in asked:
-        shares = agreement.agreement(*_called(lab, ask, "age group"), AGE_GROUPS)
-        ours.append(Line(ask.line, {name: percent(share) for name, share in shares.items()}))
-    return Found((Table(entry.asks, entry.metrics, tuple(ours), entry.published, entry.claims),))
+        known, wanted, found = _called(lab, ask, "age group")
+        told = [(of, said) for of, said in zip(known, wanted, strict=True) if of is not None]
+        probe = [Line(REAL, _grouped([of for of, _ in told], [said for _, said in told]))]
+        ours.append(Line(ask.line, _grouped(wanted, found)))
+    title = f"{entry.asks} {REAL.capitalize()}: what the probe calls them, by the ages of --people."
+    title += published_by(entry, _THEIRS)
+    return Found((Table(title, entry.metrics, (*probe, *ours), entry.published, entry.claims),))
+
+
+def _grouped(wanted: Sequence[str], found: Sequence[str]) -> dict[str, Value]:
+    return {name: percent(share) for name, share in agreement.agreement(wanted, found, AGE_GROUPS).items()}
 
 
 def _agreed(wanted: Sequence[str], found: Sequence[str]) -> dict[str, Value]:

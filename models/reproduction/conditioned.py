@@ -11,7 +11,7 @@ from models.matching_metrics import Distance
 from models.noise import truncated
 from models.reproduction.entry import Entry, Found, Line, Member, Table, Value
 from models.reproduction.lab import Lab
-from models.reproduction.measures import bytes_of, everybody, percent, portraits, sheet
+from models.reproduction.measures import RANDOM, bytes_of, everybody, percent, portraits, sheet
 from models.scores import figure
 
 _SHOWN = 6  # rows and columns of a grid
@@ -32,7 +32,7 @@ class Studio:
         self.corpus = lab.corpus(self.model)
 
     def conditions(self) -> Tensor:
-        """The conditions, S of a random stretch of everybody's voice, (N, D)."""
+        """The conditions, S of the beginning of a recording of everybody's, (N, D)."""
         batches = everybody(self.lab, self.corpus, self.settings.frames[1])
         return torch.cat([i2g.voices(self.model.networks, self.settings, batch) for batch in batches])
 
@@ -117,8 +117,8 @@ QTA_2 = ("over the real face", "over the other generator", "F-V, 2-way")
 def preferences(lab: Lab, entry: Entry) -> Found:
     """QTA 2: each member's faces against the real ones and by a stranger's voice; the first's against the last's.
 
-    Everything is asked of the inference network that made a member's conditions; that of the first and of the last is
-    the same, since stage A is.
+    Each generator hears a voice through its own inference network, and both get the same noise; whose face is preferred
+    is asked of the first's.
     """
     studios = [Studio(lab, member) for member in entry.members]
     first, last = studios[0], studios[-1]
@@ -127,13 +127,14 @@ def preferences(lab: Lab, entry: Entry) -> Found:
         heard = studio.conditions()
         noise = studio.noise(len(heard))
         firsts = torch.from_numpy(studio.corpus.portraits[0]).to(lab.device)
-        own = _likeness(heard, studio.embedded(studio.faces(heard, noise)))
+        made = studio.embedded(studio.faces(heard, noise))
+        own = _likeness(heard, made)
         asked = {
             QTA_2[0]: _likeness(heard, studio.real()[firsts]),
-            QTA_2[2]: _likeness(heard.roll(1, 0), studio.embedded(studio.faces(heard, noise))),
+            QTA_2[2]: _likeness(heard.roll(1, 0), made),  # the voice of the person before
         }
         if studio is first:
-            asked[QTA_2[1]] = _likeness(heard, studio.embedded(last.faces(heard, noise)))
+            asked[QTA_2[1]] = _likeness(heard, studio.embedded(last.faces(last.conditions(), noise)))
         ours.append(
             Line(member.name, {n: percent(figure([distances.preferred(own, other)])) for n, other in asked.items()})
         )
@@ -175,7 +176,7 @@ def random_line(people: int, of_each: int) -> Line:
     for k in _KS:
         share = 100 * matching_metrics.chance_any(of_each, size, min(k, size))
         values[f"R@{k}"] = {"mean": share, "interval": [share, share]}
-    return Line("random", values)
+    return Line(RANDOM, values)
 
 
 def found_among(

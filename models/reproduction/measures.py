@@ -21,6 +21,8 @@ from models.system import Batch
 T = TypeVar("T")
 RECALLS = ("R@1", "R@2", "R@5", "R@10")
 SF2F_METRICS = ("cosine", "L1", *RECALLS, "VFS")
+RANDOM = "random"  # the line of a blind guess
+_FACENET = "FaceNet"
 _SHOWN = 8  # people on a sheet
 _AT_ONCE = 64  # of a batch
 
@@ -51,20 +53,33 @@ def each(items: Iterable[T], do: Callable[[T], Line]) -> tuple[tuple[Line, ...],
     return tuple(found), tuple(errors)
 
 
-def judged(lab: Lab, entry: Entry, heard: Sequence[Heard], seconds: tuple[float, ...] = SECONDS) -> Found:
-    """SF2F's measures of every line, on split `test`."""
+def judged(
+    lab: Lab, entry: Entry, heard: Sequence[Heard], seconds: tuple[float, ...] = SECONDS, theirs: str = _FACENET
+) -> Found:
+    """SF2F's measures of every line, on split `test`; `theirs` is what the paper's numbers are by.
+
+    Where the paper has a line `random`, so have we: a blind guess in our galleries.
+    """
+    guesses: list[Line] = []
 
     def line(one: Heard) -> Line:
         manifest = lab.manifest if one.filtered else lab.manifest_of(one.member)
-        return Line(one.line, scores_of(row_of(lab.report(one.member, seconds, manifest), one.how)))
+        row = row_of(lab.report(one.member, seconds, manifest), one.how)
+        guesses.append(Line(RANDOM, {f"R@{k}": 100 * figure["chance"] for k, figure in row["recall"].items()}))
+        return Line(one.line, scores_of(row))
 
     ours, errors = each(heard, line)
-    table = Table(f"{entry.asks} {_by(lab)}", entry.metrics, ours, entry.published, entry.claims)
+    if any(one.name == RANDOM for one in entry.published):
+        ours = (*guesses[:1], *ours)
+    by = f"Judge `{lab.judge.name}` (sha256 {lab.judge.sha256[:12]})."
+    title = f"{entry.asks} {by}{published_by(entry, theirs, lab.judge.name == 'facenet' and theirs == _FACENET)}"
+    table = Table(title, entry.metrics, ours, entry.published, entry.claims)
     return Found((table,), missing=_no_classes(lab, entry), errors=errors)
 
 
-def _by(lab: Lab) -> str:
-    return f"Judge `{lab.judge.name}` (sha256 {lab.judge.sha256[:12]})."
+def published_by(entry: Entry, theirs: str, same: bool = False) -> str:
+    """A sentence that tells whose judgement an id's published lines are, unless there are none or it is ours too."""
+    return "" if same or not entry.published else f" Published lines are by {theirs}."
 
 
 def _no_classes(lab: Lab, entry: Entry) -> tuple[str, ...]:
@@ -108,11 +123,14 @@ def of_length(model: Model, seconds: float, fused: bool = False) -> Listening:
 
 
 def everybody(lab: Lab, corpus: Corpus, frames: int) -> list[Batch]:
-    """Batches of a random stretch of one recording of each person, in order; the same for every member."""
+    """Batches of one recording of each person, in order, from its first frame on; the same for every member.
+
+    So Speech2Face, AR-SPM and I2G are heard: 6 s from the beginning, repeated where there is less.
+    """
     rng = np.random.default_rng(lab.seed)
     people = np.arange(corpus.n_people)
     clip = data.one_each(corpus.clips, people, rng)
-    start = data.crop_start(corpus, clip, frames, rng)
+    start = np.zeros_like(clip)
     face = corpus.portraits[0]
     return [
         data.gather(corpus, Draw(clip[rows], start[rows], frames, rows, face[rows], rows), lab.device)

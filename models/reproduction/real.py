@@ -1,15 +1,12 @@
 """Scores of real faces by their resolution: Inception Score and VGGFace Score."""
 
-from torch import Tensor
-
 from manifests.errors import Missing
-from models import inception, metrics
+from models import inception
+from models.probes import scored
 from models.reproduction.entry import Entry, Found, Line, Table, Value
 from models.reproduction.lab import Lab
-from models.scores import Figure
 
 SIDES = (64, 128, 256)
-_SPLITS = 5
 
 
 def scores_by_resolution(lab: Lab, entry: Entry) -> Found:
@@ -26,16 +23,11 @@ def scores_by_resolution(lab: Lab, entry: Entry) -> Found:
         faces = lab.faces("test", side).faces.float() / 255
         values: dict[str, Value] = {}
         if network is not None:
-            values["IS"] = _score(inception.probabilities(network, faces), lab.seed)
+            values["IS"] = scored(inception.probabilities(network, faces), lab.seed)
         if classes is not None:
-            values["VFS"] = _score(classes(faces)["rgb"], lab.seed)
+            values["VFS"] = scored(classes(faces)["rgb"], lab.seed)
         ours.append(Line(str(side), values))
     if not ours:
         return Found(errors=tuple(errors))
     table = Table(entry.asks, entry.metrics, tuple(ours), entry.published, entry.claims)
     return Found((table,), errors=tuple(errors))
-
-
-def _score(probabilities: Tensor, seed: int) -> Figure:
-    scores = metrics.face_score(probabilities, _SPLITS, seed)
-    return {"mean": float(scores.mean()), "spread_over_splits": float(scores.std(correction=0))}

@@ -9,12 +9,13 @@ from torch import Tensor
 
 from manifests.errors import Missing
 from models import ar_spm, charts, craniofacial, distances, metrics, speech2face, tsne
+from models.face_features import PUBLISHED
 from models.feature_decoders import Drawn
 from models.listening import FRAMES_PER_S
 from models.reproduction.conditioned import DISTANCES, found_among, galleries_of, random_line
 from models.reproduction.entry import Entry, Found, Line, Member, Table, Value
 from models.reproduction.lab import Lab
-from models.reproduction.measures import bytes_of, everybody, percent, portraits, sheet, together
+from models.reproduction.measures import bytes_of, everybody, percent, portraits, published_by, sheet, together
 from models.reproduction.people import COLUMNS, absent
 from models.scores import figure
 
@@ -65,7 +66,7 @@ class Studio:
 
     @torch.no_grad()
     def said(self, seconds: float) -> Tensor:
-        """The features that a random stretch of each voice says, (N, 4096)."""
+        """The features that the first seconds of a recording of each person say, (N, 4096)."""
         networks, settings = self.model.networks, self.model.settings
         batches = everybody(self.lab, self.corpus, round(seconds * FRAMES_PER_S))
         return torch.cat([self.module.embed(networks, settings, batch).cpu() for batch in batches])
@@ -103,8 +104,14 @@ def feature_table(lab: Lab, entry: Entry, asked: Sequence[Ask]) -> Found:
             if mark or ask.seconds is not None:  # what is shown is at no distance from itself
                 values |= {f"{n}{mark}": figure([v]) for n, v in distances.feature_distances(features, shown).items()}
         ours.append(Line(ask.line, values))
-    title = f"{entry.asks} Features of `{lab.features.name}` (sha256 {lab.features.sha256[:12]})."
+    title = f"{entry.asks} {_features_of(lab, entry)}"
     return Found((Table(title, entry.metrics, tuple(ours), entry.published, entry.claims),))
+
+
+def _features_of(lab: Lab, entry: Entry) -> str:
+    """Whose features ours are, and the papers' where these are others."""
+    by = lab.features
+    return f"Features of `{by.name}` (sha256 {by.sha256[:12]}).{published_by(entry, 'VGG-Face', by.name == PUBLISHED)}"
 
 
 def retrieved(lab: Lab, entry: Entry, asked: Sequence[Ask]) -> Found:
@@ -119,7 +126,7 @@ def retrieved(lab: Lab, entry: Entry, asked: Sequence[Ask]) -> Found:
             for distance in DISTANCES
         ]
     ours.append(random_line(people, of_each))
-    title = f"{entry.asks} {galleries_of(people, of_each)}"
+    title = f"{entry.asks} {galleries_of(people, of_each)} {_features_of(lab, entry)}"
     return Found((Table(title, entry.metrics, tuple(ours), entry.published, entry.claims),))
 
 
@@ -208,7 +215,8 @@ def priors(lab: Lab, entry: Entry, sizes: Sequence[int]) -> Found:
     found = {name: distances.prior_convergence(every[rows], sizes, lab.seed) for name, rows in groups.items()}
     names = list(dict.fromkeys(name for one in found.values() for name in one))
     ours = tuple(Line(name, {group: found[group].get(name) for group in groups}) for name in names)
-    return Found((Table(entry.asks, entry.metrics, ours, entry.published, entry.claims),))
+    title = f"{entry.asks} {_features_of(lab, entry)}"
+    return Found((Table(title, entry.metrics, ours, entry.published, entry.claims),))
 
 
 def lacking(lab: Lab, entry: Entry, what: str) -> Found:

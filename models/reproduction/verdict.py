@@ -61,14 +61,17 @@ def _mean(value: Value) -> float | None:
 
 
 def _half_width(value: Value) -> float | None:
-    """Of the 95 % interval; None where there is none, or it is of one item or of equal ones, which do not vary."""
-    if not isinstance(value, Mapping) or value.get("items", 2) < 2:
+    """Of the 95 % interval; None where there is none, or it is of one item or of equal ones, which do not vary.
+
+    Splits are five, whatever their `items`, the faces: equal ones decide nothing either.
+    """
+    if not isinstance(value, Mapping):
         return None
-    if "interval" in value:
-        low, high = value["interval"]
-        half = float(high - low) / 2
-    elif "spread_over_splits" in value:
+    if "spread_over_splits" in value:
         half = _OF_SPREAD * float(value["spread_over_splits"])
-    else:
+        return half if math.isfinite(half) and half > 0 else None
+    if "interval" not in value or value.get("items", 2) < 2:
         return None
-    return half if math.isfinite(half) and (half > 0 or "items" not in value) else None
+    low, high = value["interval"]
+    half = float(high - low) / 2
+    return half if math.isfinite(half) and (half > 0 or "items" not in value) else None  # without items it is known

@@ -57,7 +57,8 @@ def test_a_system_that_draws_the_only_true_face_is_at_the_top_of_every_measure(t
     assert row["recall_among_all"]["5"]["mean"] == 1.0 and row["cosine"]["mean"] == pytest.approx(1.0)
     assert row["closed_set"]["top_1"]["mean"] == row["closed_set"]["top_5"]["mean"] == 1.0
     assert row["closed_set"]["people"] == 6 and row["closed_set"]["top_5"]["chance"] == 5 / 6
-    assert row["recall"]["1"]["chance"] == 0.25 and report["protocol"]["gallery"] == [4, 4]
+    assert row["recall"]["1"]["chance"] == 0.25
+    assert report["protocol"] == {"name": "default", "seed": 0, "gallery": [4, 4], "gt_renorm": True}
     assert row["runs"] == 2 and row["cosine"]["spread_over_runs"] == 0.0
     assert torch.equal(sheet.faces[:, 0], sheet.faces[:, 1])  # real beside generated
 
@@ -132,7 +133,7 @@ def test_people_of_one_photograph_only_have_no_ceiling(tmp_path: Path) -> None:
 def test_the_authors_protocol(people: Path, cache: Path) -> None:
     judge, model = scored.judge(), scored.sf2f_model()
     report, _ = evaluate.evaluate(model, people, judge, Plan(protocol="authors"), cache)
-    assert report["protocol"]["gallery"] == [9]
+    assert report["protocol"]["gallery"] == [9] and report["protocol"]["gt_renorm"] is False
     by_way = {row["way"]: row for row in report["rows"]}
     assert set(by_way) == {"crop", "mean face", "mean voice", "fused"} and all(r["runs"] == 1 for r in by_way.values())
     corpus = evaluate.corpus_of(model, people, "test", cache, scored.CPU)
@@ -155,7 +156,9 @@ def test_the_face_score_is_of_the_faces_of_all_runs(people: Path, cache: Path, m
     assert score["faces"] == 18 and score["splits"] == 5
     assert 1.0 < score["rgb"]["mean"] < 3.0 and score["bgr"]["mean"] == pytest.approx(1.0)
     assert report["real"]["vfs"]["faces"] == 18  # two of nine people each
-    assert "VFS by `fake`" in tables.markdown([report])
+    assert score["rgb"]["items"] == score["bgr"]["items"] == 18
+    text = tables.markdown([report])
+    assert "VFS by `fake`" in text and text.count("(N 18)") == 2 * len(report["rows"]) + 2
 
 
 def test_an_interval_covers_the_true_mean_as_often_as_it_says() -> None:

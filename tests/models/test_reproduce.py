@@ -12,11 +12,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 from scipy.stats import t
+from torch import Tensor
 
 from manifests.errors import DataError, Missing, UsageError
 from manifests.schema import MANIFEST
 from manifests.table import provenance, read_rows, write_table
-from models import craniofacial, reproduce
+from models import craniofacial, experiments, probes, reproduce
 from models.cli import main
 from models.reproduction import budgets, people, speech2face
 from models.reproduction.attributes import FROM_FACE, FROM_SPEECH
@@ -74,6 +75,21 @@ def test_members_that_are_trained_alike_are_trained_once() -> None:
     assert budgets.folder_name(one, "full") == "sf2f-64"  # whose changes are another
 
 
+def test_the_grid_of_settings_keeps_what_the_papers_does() -> None:
+    """Tables 13 and 14 are of the paper's betas, lengths and fuser, in which the released code differs."""
+    (entry,) = find(("E-SF2F-09",))
+    papers = experiments.find("sf2f-64-paper").settings
+    names = ("betas", "iterations", "settling", "fuser_iterations", "fuser_rate", "l1", "image_gan", "identity",
+             "perceptual", "embedding")  # fmt: skip
+    told = {one.name: budgets.planned(one, "full")[1] for one in entry.members}
+    for settings in told.values():
+        assert [getattr(settings, name) for name in names] == [getattr(papers, name) for name in names]
+        assert (settings.betas, settings.iterations + settings.settling) == ((0.9, 0.98), 120_000)
+    assert [told[f"rate {rate:g}"].rate for rate in (1e-4, 2e-4, 5e-4, 1e-3)] == [1e-4, 2e-4, 5e-4, 1e-3]
+    assert [told[f"batch {batch}"].batch for batch in (64, 128, 256, 512)] == [64, 128, 256, 512]
+    assert told["rate 0.0005"] == told["batch 256"] and len(told) == 8
+
+
 def test_a_smoke_run_takes_a_few_iterations() -> None:
     for member in everybody(tuple(one for entry in ENTRIES for one in entry.members)):
         experiment, settings = budgets.planned(member, "smoke")
@@ -115,7 +131,7 @@ def test_every_claim_is_about_lines_and_columns_that_are_there() -> None:
 def test_the_sums_of_the_tables_are_those_of_the_facts() -> None:
     """A digit mistyped anywhere changes a sum; these were added up from the papers' tables apart from the rows."""
     sums = {
-        "E-SF2F-02": 157.236, "E-SF2F-08": 338.095, "E-S2F-04": 500.78, "E-I2G-01": 550.51, "E-I2G-08": 912.4,
+        "E-SF2F-02": 157.236, "E-SF2F-08": 358.805, "E-S2F-04": 500.78, "E-I2G-01": 550.51, "E-I2G-08": 912.4,
         "E-ARSPM-01": 233.505, "E-ARSPM-02": 2599.226, "E-ARSPM-03": 1369.3, "E-ARSPM-04": 1167.6,
     }  # fmt: skip
     for entry in find(tuple(sums)):
@@ -177,6 +193,7 @@ def test_verdicts_know_the_interval(x: float | None, y: float, verdict: str) -> 
     [
         9.0, 1.0, math.nan, {"mean": 9.0}, {"mean": math.nan, "interval": [0.0, 1.0]},
         {"mean": 9.0, "interval": [math.nan, 9.0]}, {**figure(9, 0), "items": 12}, {**figure(9, 0), "items": 1},
+        {"mean": 9.0, "spread_over_splits": 0.0, "items": 36}, {"mean": 9.0, "spread_over_splits": math.nan},
     ],
 )  # fmt: skip
 def test_without_an_interval_nothing_is_decided(value: Value) -> None:
@@ -186,10 +203,11 @@ def test_without_an_interval_nothing_is_decided(value: Value) -> None:
     assert one.gap is None or math.isfinite(one.gap)
 
 
+@pytest.mark.parametrize("faces", [{}, {"items": 3780}])
 @pytest.mark.parametrize(("spread", "verdict"), [(5.0, "within the interval"), (0.01, "agrees")])
-def test_the_spread_over_splits_makes_an_interval(spread: float, verdict: str) -> None:
-    """Five splits of 20 +- 5 and of 19.9 +- 5 are alike; the half width is that of Student's t."""
-    values = [{"mean": mean, "spread_over_splits": spread} for mean in (20.0, 19.9)]
+def test_the_spread_over_splits_makes_an_interval(spread: float, verdict: str, faces: dict[str, int]) -> None:
+    """Five splits of 20 +- 5 and of 19.9 +- 5 are alike, of however many faces; Student's t gives the half width."""
+    values = [{"mean": mean, "spread_over_splits": spread, **faces} for mean in (20.0, 19.9)]
     (one,) = verdicts(table(tuple(Line(name, {"m": value}) for name, value in zip("xy", values, strict=True))))
     assert one.verdict == verdict
     splits = 20 + spread * np.array([-1.5, -0.5, 0, 0.5, 1.5]) / np.sqrt(np.mean(np.square([1.5, 0.5, 0, 0.5, 1.5])))
@@ -365,6 +383,22 @@ def test_a_line_tells_of_how_many_its_figures_are(
     (result,) = reproduce.reproduce(("a",), Lab(manifest, tmp_path, "smoke", CPU))
     assert "|  | N | m | n |" in result.text and "| x | 12 | 1 (0–2) | 2 |" in result.text
     assert "| *x, published* | - | 3 | - |" in result.text and "| y | - | - | 1 |" in result.text
+
+
+def test_a_line_tells_of_how_many_faces_its_score_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """E-SF2F-02 scores every real face of split `test`: here of five people two each."""
+
+    def classes(faces: Tensor) -> dict[str, Tensor]:
+        return {"rgb": torch.softmax(50 * faces.mean(dim=(2, 3)), dim=1)}
+
+    monkeypatch.delenv("HQVOX_WEIGHTS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing"))  # so no Inception Score
+    monkeypatch.setattr(probes, "classifier", lambda _: (classes, {"name": "fake"}))
+    five = drawn.write_manifest(tmp_path / "five", drawn.Sketch(test=5))
+    (result,) = reproduce.reproduce(("E-SF2F-02",), Lab(five, tmp_path, "smoke", CPU))
+    assert "|  | N | IS | VFS |" in result.text
+    for line in result.found.tables[0].ours:
+        assert f"| {line.name} | 10 | - | " in result.text
 
 
 def test_models_that_are_one_at_this_budget_are_told(manifest: Path, tmp_path: Path) -> None:

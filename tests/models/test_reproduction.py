@@ -8,14 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import scores
+from models import evaluate, scores
 from models.matching_metrics import Distance
 from models.reproduction import called, conditioned, voice2face, voices
 from models.reproduction.entry import Entry, Found, Line, Member, Table, Value
-from models.reproduction.measures import bytes_of, percent, resized, row_of, together
+from models.reproduction.measures import RANDOM, bytes_of, everybody, percent, resized, row_of, together
 from models.reproduction.spoken import Ask
 from models.reproduction.table import find
 from models.scores import Asked
+from tests.models import scored
+from tests.models.test_tables import report
 
 ENTRY = Entry("E", "", "Asks.", lambda lab, entry: Found(), (Member("m", "sf2f-64", "sf2f-small"),))
 
@@ -103,10 +105,90 @@ def test_a_table_of_genders_begins_with_how_right_the_probe_is(monkeypatch: pyte
     assert found.pictures[0].is_file()
 
 
+def test_a_table_of_ages_begins_with_how_right_the_probe_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two young people and two others the probe takes one for young, one has no age; drawn are all young."""
+    called_so = {255.0: ["young", "young", "young", "elder"], 0.0: ["young"] * 4}
+
+    class Labels:
+        def __init__(self, *_: object) -> None: ...
+
+        def of(self, embeddings: Tensor) -> list[str]:
+            return called_so[float(embeddings[0]) * 255]
+
+    def studio(*_: object) -> object:
+        corpus = SimpleNamespace(packed=SimpleNamespace(people=("a", "b", "c", "d")))
+        return SimpleNamespace(corpus=corpus, model=None, of=lambda _: None, drawn=lambda _: torch.zeros(4, 3, 8, 8))
+
+    train = SimpleNamespace(packed=SimpleNamespace(people=("y", "z")))
+    labels = {"age": {}, "age group": {"a": "young", "b": "young", "c": "middle", "y": "young", "z": "elder"}}
+    judge = SimpleNamespace(embed=lambda faces: faces.mean(dim=(1, 2, 3)))
+    lab = SimpleNamespace(labels=labels, judge=judge, corpus=lambda *_: train)
+    monkeypatch.setattr(called, "Studio", studio)
+    monkeypatch.setattr(called, "portraits", lambda _: torch.full((4, 3, 8, 8), 255, dtype=torch.uint8))
+    fakes = {"owners": lambda _: torch.tensor([0, 1]), "embedded": lambda *_: None, "LinearLabels": Labels}
+    monkeypatch.setattr(called, "metrics", SimpleNamespace(**fakes))
+    (entry,) = find(("E-ARSPM-04",))
+    (table,) = called.ages(lab, entry, (Ask("drawn", ENTRY.members[0]),)).tables  # type: ignore[arg-type]
+    real, drawn = table.ours
+    assert (real.name, drawn.name) == (called.REAL, "drawn") and real.values["elder"] is None
+    assert {n: mean(v) for n, v in real.values.items() if v} == pytest.approx(
+        {"young": 100, "middle": 0, "total": 200 / 3}
+    )
+    assert {n: mean(v) for n, v in drawn.values.items() if v} == pytest.approx({"young": 100, "elder": 0, "total": 75})
+    assert "by the ages of --people" in table.title and "Published lines are by a commercial service." in table.title
+
+
+@pytest.mark.parametrize(
+    ("entry_id", "judge", "told"),
+    [
+        ("E-SF2F-03", "own-b", " Published lines are by FaceNet."),
+        ("E-SF2F-03", "facenet", ""),  # by which ours are too
+        ("E-V2F-07", "facenet", " Published lines are by the papers' own networks."),
+        ("E-SF2F-09", "own-b", ""),  # of which nothing is published
+    ],
+)
+def test_a_table_says_by_whom_its_published_lines_are(entry_id: str, judge: str, told: str) -> None:
+    (entry,) = find((entry_id,))
+    given = report(judge=judge)
+    rows = [given["rows"][0] | {"name": f"{seconds} s"} for seconds in (1.25, 5)]
+    lab = SimpleNamespace(
+        report=lambda *_: given | {"rows": rows}, manifest=None, manifest_of=lambda _: None, classifier=(None, {}),
+        judge=SimpleNamespace(name=judge, sha256="b" * 64),
+    )  # fmt: skip
+    (table,) = entry.measure(lab, entry).tables  # type: ignore[arg-type]
+    assert table.title == f"{entry.asks} Judge `{judge}` (sha256 bbbbbbbbbbbb).{told}"
+    guess = [line.values for line in table.ours if line.name == RANDOM]
+    assert bool(guess) == (entry_id == "E-SF2F-03")  # whose table has such a line
+    for values in guess:
+        assert values == pytest.approx({f"R@{k}": 100 * k / 15 for k in (1, 2, 5, 10)})
+    assert all(value["items"] == 30 for value in (table.ours[-1].values[m] for m in ("cosine", "R@10")) if value)
+
+
+def test_every_generator_is_measured_at_its_own_side() -> None:
+    """Whose photographs it is compared with; the ceiling is the first one's."""
+    (entry,) = find(("E-ALL-01",))
+    given = report() | {"gender_probe": {"why": "nobody's gender is known"}}
+    given["checkpoint"]["parameters"] = {"generator": 3, "discriminator": 4}
+    given["real"] = given["rows"][0]
+    lab = SimpleNamespace(
+        report=lambda _: given, training_seconds=lambda _: 1.0, budget="full",
+        judge=SimpleNamespace(name="dlib", sha256="b" * 64),
+    )  # fmt: skip
+    table = entry.measure(lab, entry).tables[0]  # type: ignore[arg-type]
+    by_name = {line.name: line.values for line in table.ours}
+    sides = {name: values["pixels"] for name, values in by_name.items() if "pixels" in values}
+    assert sides == {
+        "real photograph": 64, "voice2face": 64, "SF2F": 64, "Speech2Face": 224, "AR-SPM": 224, "I2G": 128,
+        "Wav2Pix": 128,
+    }  # fmt: skip
+    assert all(by_name[name]["L2"] and set(table.metrics) >= {"pixels", "L2"} for name in sides)
+    assert by_name["SF2F"]["parameters"] == 7 and "discriminators too" in table.title
+
+
 def test_the_gender_of_generated_faces_stands_beside_that_of_real_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     (entry,) = find(("E-V2F-08",))
     generated = Found((Table("", ("gender",), (Line("voice2face", {}),), entry.published),))
-    monkeypatch.setattr(voice2face, "judged", lambda *_: generated)
+    monkeypatch.setattr(voice2face, "judged", lambda *_, **__: generated)
     lab = SimpleNamespace(report=lambda _: {"gender_probe": {"mean": 0.9, "interval": [0.8, 1.0]}})
     (table,) = entry.measure(lab, entry).tables  # type: ignore[arg-type]
     assert {line.name: line.values.get("gender") for line in table.published} == {
@@ -114,6 +196,23 @@ def test_the_gender_of_generated_faces_stands_beside_that_of_real_ones(monkeypat
         called.REAL: 98.97,
     }
     assert mean(table.ours[1].values["gender"]) == pytest.approx(90) and table.ours[1].name == called.REAL
+
+
+def test_everybody_is_heard_from_the_beginning_of_a_recording(manifest: Path, tmp_path: Path) -> None:
+    """Which repeats where it is shorter than what is heard."""
+    corpus = evaluate.corpus_of(scored.clairvoyant(), manifest, "train", tmp_path, scored.CPU)
+    lab = SimpleNamespace(seed=3, device=scored.CPU)
+    (batch,) = everybody(lab, corpus, 100)  # type: ignore[arg-type]
+    assert batch.identity.tolist() == list(range(corpus.n_people)) and len(set(corpus.clip_frames)) == 3
+    for person, heard in enumerate(batch.mel):
+        first, count = (of[person] for of in corpus.clips)
+        whole = [
+            corpus.mels[start : start + frames].float().T
+            for start, frames in zip(corpus.clip_start, corpus.clip_frames, strict=True)
+        ][first : first + count]
+        assert any(torch.equal(heard, torch.cat([mel] * 5, dim=1)[:, :100]) for mel in whole)
+    (again,) = everybody(lab, corpus, 50)  # type: ignore[arg-type]
+    assert torch.equal(again.mel, batch.mel[..., :50])
 
 
 @pytest.mark.parametrize("distance", conditioned.DISTANCES)
