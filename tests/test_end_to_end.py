@@ -104,6 +104,7 @@ def test_the_same_command_does_nothing_twice(finished: Path) -> None:
     assert digests(finished) == before
 
 
+@pytest.mark.slow
 def test_one_worker_gives_the_same_bytes_as_two(finished: Path, tmp_path: Path) -> None:
     start_like(finished, tmp_path)
     assert run(tmp_path, "run", "--workers", "1").returncode == 0

@@ -136,6 +136,7 @@ def _train_in_child(out: Path, manifest: Path, settings: sf2f.Settings, begun: A
     run(out, manifest, settings, AVERAGED)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_from_a_whole_checkpoint(
     whole: Path, manifest: Path, tiny: sf2f.Settings, tmp_path: Path
 ) -> None:

@@ -69,6 +69,7 @@ def test_so_does_one_of_a_stage_that_sees_whole_shards(tmp_path: Path) -> None:
     assert reasons(tmp_path, "numbers") == {f"p{v // 10}-{v % 10}": r for v, r in (DEADLY | {13: "thirteen"}).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [MAKE_DEADLY, SCORE_DEADLY], ids=["shards", "rows"])
 def test_the_same_bytes_at_any_worker_count_and_nothing_done_twice(
     tmp_path: Path, stage: RowStage | ShardStage
