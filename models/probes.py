@@ -65,11 +65,13 @@ class Known:
     why_no_gender: str
 
     def gender_of(self, runs: Sequence[Tensor], genders: list[str | None]) -> Figure:
-        """Share of faces (N, D) of each run that the probe calls their person's gender."""
+        """Share of faces (N, D) of each run that the probe calls their person's gender; chance: the commoner's share."""
         if self.gender is None:
             return {"why": self.why_no_gender}
         right = [self.gender.right(found, genders).float() for found in runs]
-        return figure(right) if len(right[0]) else {"why": "nobody's gender is known"}
+        if not len(right[0]):
+            return {"why": "nobody's gender is known"}
+        return figure(right) | {"chance": max(map(genders.count, ("f", "m"))) / len(right[0]), "gender_only": 1.0}
 
     def closed_set(self, model: Model, how: Listening, judge: Judge, seed: int) -> Figure:
         """Faces for recordings of the training people, named by the nearest of all their references.

@@ -146,10 +146,9 @@ def _blind(name: str, row: Report, key: str) -> Line:
 
 
 def _blind_matching(name: str, row: Report, key: str) -> Line:
-    matching = [row[title].get(key) for title in ("matching", "matching_same_gender")]
+    known = [row[title].get(key) for title in ("matching", "matching_same_gender", "gender")]
     closed = [row["closed_set"].get(title, {}).get(key) for title in ("top_1", "top_5")]
-    gender = {"chance": 0.5, "gender_only": 1.0}[key]
-    return (name, "-", *map(share, (*matching, gender, *closed)), "-", "-")
+    return (name, "-", *map(share, (*known, *closed)), "-", "-")
 
 
 def _paper(published: Published) -> Line:

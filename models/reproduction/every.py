@@ -69,6 +69,7 @@ def _blind(name: str, row: Figure, key: str) -> Line:
     """What needs no voice, or only the gender in it."""
     values = {f"R@{k}": figure.get(key) for k, figure in row["recall"].items()}
     values |= {"matching": row["matching"].get(key), "same gender": row["matching_same_gender"].get(key)}
+    values["gender"] = row["gender"].get(key)
     return Line(name, {metric: None if share is None else 100 * share for metric, share in values.items()})
 
 

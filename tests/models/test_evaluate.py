@@ -265,6 +265,7 @@ def test_the_gender_probe_learns_from_training_faces_what_tells_the_sexes_apart(
     assert right["gender_probe"]["mean"] == right["rows"][0]["gender"]["mean"] == 1.0
     dark = evaluate.evaluate(scored.clairvoyant(same=True), manifest, scored.judge(), SMALL, tmp_path / "packed")[0]
     assert dark["rows"][0]["gender"]["mean"] in (pytest.approx(4 / 9), pytest.approx(5 / 9))
+    assert right["rows"][0]["gender"]["chance"] == pytest.approx(5 / 9)  # of nine, five are of one gender
 
 
 def test_a_judges_name_never_leaves_the_folder(people: Path, cache: Path, tmp_path: Path) -> None:

@@ -35,7 +35,10 @@ def report(experiment: str = "sf2f-64", judge: str = "dlib", seed: int = 0) -> R
         "protocol": {"name": "default", "seed": 0, "gallery": [15, 15]},
         "real": {"why": "nobody has two"},
         "gender_probe": share,
-        "rows": [row | {"gender": share, "closed_set": {"why": "other people"}, "vfs": vfs}],
+        "rows": [
+            row
+            | {"gender": share | {"chance": 0.5, "gender_only": 1.0}, "closed_set": {"why": "other people"}, "vfs": vfs}
+        ],
     }
 
 
