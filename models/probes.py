@@ -65,7 +65,7 @@ class Known:
     why_no_gender: str
 
     def gender_of(self, runs: Sequence[Tensor], genders: list[str | None]) -> Figure:
-        """Share of faces (N, D) of each run that the probe calls their person's gender; chance: the commoner's share."""
+        """Share of faces (N, D) of each run that the probe calls their person's gender; chance: always the commoner."""
         if self.gender is None:
             return {"why": self.why_no_gender}
         right = [self.gender.right(found, genders).float() for found in runs]
