@@ -36,7 +36,7 @@ class Plan:
     seed: int = 0
     runs: int = 5  # draws of impostors
     trials: int = 4000  # of each run, at least
-    longest_s: int = 60  # whole recordings, but for the rare ones that would take all memory
+    longest_s: int = 60  # so that a rare long recording does not take all memory; a system may hear less
     most: int = 20  # recordings, and faces, of a person
 
 

@@ -30,8 +30,8 @@ def _title(report: Report) -> str:
     return plain(
         f"Matching of voices and faces: {data['people']} people of split `{data['split']}` (manifest "
         f"{data['manifest'][:12]}); seed {protocol['seed']}, {protocol['runs']} runs of {protocol['trials']} or more "
-        f"trials, {protocol['most']} media of a person at most, of recordings {protocol['longest_s']} s. V-F: a voice "
-        "asks faces; F-V: a face asks voices. Per cent; in brackets 95 % intervals over people."
+        f"trials, {protocol['most']} media of a person at most, of recordings the first {protocol['longest_s']} s "
+        "at most. V-F: a voice asks faces; F-V: a face asks voices. Per cent; in brackets 95 % intervals over people."
     )
 
 

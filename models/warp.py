@@ -20,7 +20,7 @@ def warped(pictures: Tensor, source: Tensor, target: Tensor) -> Tensor:
     """
     side = pictures.shape[-1]
     with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
-        seen = _flow(source, target, side)  # in half precision the splines' weights would not cancel
+        seen = _flow(source, target, side)  # points come in float32; in half the splines' weights would not cancel
     known = seen.isfinite().all(dim=-1)
     # grid_sample makes places in memory of what it is given: of a NaN, one outside of the picture's.
     grid = torch.where(known[..., None], seen, 0.0).clamp(-_BEYOND, _BEYOND)

@@ -81,7 +81,7 @@ def ages(lab: Lab, entry: Entry, asked: Sequence[Ask]) -> Found:
         table = Table(entry.asks, entry.metrics, (), entry.published, entry.claims)
         return Found((table,), errors=tuple(map(Missing, lacks)))
     ours: list[Line] = []
-    probe: list[Line] = []  # as of genders
+    probe: list[Line] = []  # how far to trust it: real faces by the ages of --people
     for ask in asked:
         known, wanted, found = _called(lab, ask, "age group")
         told = [(of, said) for of, said in zip(known, wanted, strict=True) if of is not None]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from models import distances, i2g, matching_metrics, metrics
+from models.listening import FRAMES_PER_S
 from models.matching_metrics import Distance
 from models.noise import truncated
 from models.reproduction.entry import Entry, Found, Line, Member, Table, Value
@@ -18,6 +19,7 @@ _SHOWN = 6  # rows and columns of a grid
 _STEPS = 8  # of an interpolation, ends included
 _PAIRS = 5000  # of QTA 1
 _AT_ONCE = 64
+_HEARD = 6 * FRAMES_PER_S
 _AMONG = 100  # people of a gallery of QTA 3
 _KS = (1, 2, 5, 10)
 DISTANCES: tuple[Distance, ...] = ("l1", "l2", "cosine")
@@ -33,7 +35,7 @@ class Studio:
 
     def conditions(self) -> Tensor:
         """The conditions, S of the beginning of a recording of everybody's, (N, D)."""
-        batches = everybody(self.lab, self.corpus, self.settings.frames[1])
+        batches = everybody(self.lab, self.corpus, max(self.settings.frames[1], _HEARD))  # the system cuts it
         return torch.cat([i2g.voices(self.model.networks, self.settings, batch) for batch in batches])
 
     def noise(self, count: int, limit: float | None = None) -> Tensor:
@@ -117,8 +119,8 @@ QTA_2 = ("over the real face", "over the other generator", "F-V, 2-way")
 def preferences(lab: Lab, entry: Entry) -> Found:
     """QTA 2: each member's faces against the real ones and by a stranger's voice; the first's against the last's.
 
-    Each generator hears a voice through its own inference network, and both get the same noise; whose face is preferred
-    is asked of the first's.
+    Each generator hears a voice through its own inference network, and both get the same noise. Between the two the
+    first's network decides; of anything else each member's own is asked.
     """
     studios = [Studio(lab, member) for member in entry.members]
     first, last = studios[0], studios[-1]

@@ -22,7 +22,7 @@ T = TypeVar("T")
 RECALLS = ("R@1", "R@2", "R@5", "R@10")
 SF2F_METRICS = ("cosine", "L1", *RECALLS, "VFS")
 RANDOM = "random"  # the line of a blind guess
-_FACENET = "FaceNet"
+_FACENET = "FaceNet, but for VFS"
 _SHOWN = 8  # people on a sheet
 _AT_ONCE = 64  # of a batch
 
@@ -123,9 +123,9 @@ def of_length(model: Model, seconds: float, fused: bool = False) -> Listening:
 
 
 def everybody(lab: Lab, corpus: Corpus, frames: int) -> list[Batch]:
-    """Batches of one recording of each person, in order, from its first frame on; the same for every member.
+    """Batches of `frames` of one recording of each person, in order, from its first on; the same for every member.
 
-    So Speech2Face, AR-SPM and I2G are heard: 6 s from the beginning, repeated where there is less.
+    Shorter recordings are repeated. So Speech2Face, AR-SPM and I2G are heard, from the beginning.
     """
     rng = np.random.default_rng(lab.seed)
     people = np.arange(corpus.n_people)

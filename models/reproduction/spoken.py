@@ -191,7 +191,7 @@ def heard_gender(lab: Lab, entry: Entry) -> Found:
     member = entry.members[0]
     studio = Studio(lab, member)
     networks, settings = studio.model.networks, studio.model.settings
-    batches = everybody(lab, studio.corpus, settings.frames[1])
+    batches = everybody(lab, studio.corpus, max(settings.frames[1], round(_SECONDS * FRAMES_PER_S)))
     found = torch.cat([ar_spm.genders(networks, settings, batch).cpu() for batch in batches])
     known = [row for row, of in enumerate(studio.corpus.packed.genders) if of in GENDERS]
     right = torch.tensor([GENDERS[int(found[row])] == studio.corpus.packed.genders[row] for row in known])

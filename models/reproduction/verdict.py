@@ -63,7 +63,7 @@ def _mean(value: Value) -> float | None:
 def _half_width(value: Value) -> float | None:
     """Of the 95 % interval; None where there is none, or it is of one item or of equal ones, which do not vary.
 
-    Splits are five, whatever their `items`, the faces: equal ones decide nothing either.
+    A spread is over five splits, however many `items`, faces, they hold; where it is zero, nothing is decided either.
     """
     if not isinstance(value, Mapping):
         return None

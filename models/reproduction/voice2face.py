@@ -40,7 +40,8 @@ def _matching(lab: Lab, entry: Entry) -> Found:
     generated = judged(lab, entry, (Heard("voice2face", V2F),), theirs=_THEIRS)
     own = matched(lab, entry, tuple(always(one.name, one, _COLUMNS) for one in (SVHF, DIMNET_I, DIMNET_G)))
     ours = (*generated.tables[0].ours, *own.tables[0].ours)
-    return replace(together(generated, own), tables=(replace(generated.tables[0], ours=ours),))
+    title = f"{generated.tables[0].title} SVHF-Net and DIMNet are asked by their own scores."
+    return replace(together(generated, own), tables=(replace(own.tables[0], title=title, ours=ours),))
 
 
 def _gender(lab: Lab, entry: Entry) -> Found:

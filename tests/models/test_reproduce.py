@@ -76,7 +76,7 @@ def test_members_that_are_trained_alike_are_trained_once() -> None:
 
 
 def test_the_grid_of_settings_keeps_what_the_papers_does() -> None:
-    """Tables 13 and 14 are of the paper's betas, lengths and fuser, in which the released code differs."""
+    """Tables 13 and 14 are of the paper's betas, lengths and training of the fuser; the released code has others."""
     (entry,) = find(("E-SF2F-09",))
     papers = experiments.find("sf2f-64-paper").settings
     names = ("betas", "iterations", "settling", "fuser_iterations", "fuser_rate", "l1", "image_gan", "identity",

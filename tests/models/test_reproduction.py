@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,9 +67,21 @@ def test_faces_of_noise_are_rounded_as_those_of_voices(monkeypatch: pytest.Monke
     model = SimpleNamespace(networks={"discriminator": discriminator}, fusing=None)
     lab = SimpleNamespace(model=lambda _: model, corpus=lambda _: None, judge=None, seed=0, device=torch.device("cpu"),
                           spending=SimpleNamespace(runs=2))  # fmt: skip
-    monkeypatch.setattr(voices, "_faces", lambda *_: faces)
-    monkeypatch.setattr(voices.listening, "hear", lambda *_: SimpleNamespace(faces=bytes_of(faces)))
+    noises: list[bytes] = []
+    draws: list[tuple[int, int]] = []
+
+    def of_noise(_: object, drawn: list[np.ndarray], __: object) -> Tensor:
+        noises.extend(one.tobytes() for one in drawn)
+        return faces
+
+    def hear(*given: Any) -> SimpleNamespace:
+        draws.append(given[-1])
+        return SimpleNamespace(faces=bytes_of(faces))
+
+    monkeypatch.setattr(voices, "_faces", of_noise)
+    monkeypatch.setattr(voices.listening, "hear", hear)
     (table,) = voices.noise_against_voice(lab, ENTRY).tables  # type: ignore[arg-type]
+    assert draws == [(0, 0), (0, 1)] and len(set(noises)) == len(noises) == 6  # every draw another, three faces each
     assert len(seen) == 4 and all(torch.equal(one, seen[0]) for one in seen)
     assert seen[0].min() >= -1 and torch.allclose(seen[0], 2 * faces - 1, atol=0.01)
     realness = table.ours[0].values["realness"]
@@ -141,7 +154,7 @@ def test_a_table_of_ages_begins_with_how_right_the_probe_is(monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("entry_id", "judge", "told"),
     [
-        ("E-SF2F-03", "own-b", " Published lines are by FaceNet."),
+        ("E-SF2F-03", "own-b", " Published lines are by FaceNet, but for VFS."),
         ("E-SF2F-03", "facenet", ""),  # by which ours are too
         ("E-V2F-07", "facenet", " Published lines are by the papers' own networks."),
         ("E-SF2F-09", "own-b", ""),  # of which nothing is published
@@ -182,6 +195,7 @@ def test_every_generator_is_measured_at_its_own_side() -> None:
         "Wav2Pix": 128,
     }  # fmt: skip
     assert all(by_name[name]["L2"] and set(table.metrics) >= {"pixels", "L2"} for name in sides)
+    assert (by_name["chance"]["gender"], by_name["perfect gender only"]["gender"]) == (60, 100)
     assert by_name["SF2F"]["parameters"] == 7 and "discriminators too" in table.title
 
 

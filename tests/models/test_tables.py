@@ -37,7 +37,7 @@ def report(experiment: str = "sf2f-64", judge: str = "dlib", seed: int = 0) -> R
         "gender_probe": share,
         "rows": [
             row
-            | {"gender": share | {"chance": 0.5, "gender_only": 1.0}, "closed_set": {"why": "other people"}, "vfs": vfs}
+            | {"gender": share | {"chance": 0.6, "gender_only": 1.0}, "closed_set": {"why": "other people"}, "vfs": vfs}
         ],
     }
 
@@ -52,7 +52,7 @@ def test_chance_and_gender_alone_stand_in_every_table() -> None:
         assert len(lines(text, start)) == 2
     recall, matching = lines(text, "chance")
     assert recall.split(" | ")[4:8] == ["6.7", "13.3", "33.3", "66.7"]
-    assert matching.split(" | ")[2:5] == ["50.0", "50.0", "50.0"]
+    assert matching.split(" | ")[2:5] == ["50.0", "50.0", "60.0"]
 
 
 def test_every_table_is_rectangular() -> None:
