@@ -30,6 +30,7 @@ def together(folder: Path, manifest: Path, judge: Path, system: str, start: str 
     return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
 
 
+@pytest.mark.slow
 def test_two_processes_train_sf2f_as_one(manifest: Path, judge: Path, tmp_path: Path) -> None:
     first, second = together(tmp_path, manifest, judge, "sf2f")
     assert first["weights"] == second["weights"]

@@ -60,6 +60,7 @@ def grown(do: str, file: Path) -> float:
     return peak / held
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_written_without_a_copy_and_loaded_as_one(tmp_path: Path) -> None:
     file = tmp_path / "last.safetensors"
     assert grown("write", file) < 0.5

@@ -84,6 +84,7 @@ def test_a_program_that_ends_early_leaves_no_fork_server(tmp_path: Path) -> None
     assert program.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_fork_server_killed_while_it_starts_costs_nothing(tmp_path: Path) -> None:
     program = run_script(
         tmp_path,
@@ -98,6 +99,7 @@ def test_a_fork_server_killed_while_it_starts_costs_nothing(tmp_path: Path) -> N
     assert program.returncode == 0
 
 
+@pytest.mark.slow
 def test_workers_end_with_the_process_they_work_for(tmp_path: Path) -> None:
     program = run_script(
         tmp_path,

@@ -50,6 +50,7 @@ def test_bisection_finds_the_deadly_rows_and_no_other(deadly: list[bool]) -> Non
     assert set(culprits(rows, death_over)) == {row for row, is_deadly in zip(rows, deadly, strict=True) if is_deadly}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [SCORE_DEADLY, RENDER_DEADLY], ids=["score", "render"])
 def test_a_deadly_row_costs_itself_alone(tmp_path: Path, stage: RowStage) -> None:
     chosen = settings(tmp_path)
@@ -63,6 +64,7 @@ def test_a_deadly_row_costs_itself_alone(tmp_path: Path, stage: RowStage) -> Non
     assert values(tmp_path / "data/squares") == sorted(set(values(tmp_path / "plain/data/squares")) - set(DEADLY))
 
 
+@pytest.mark.slow
 def test_so_does_one_of_a_stage_that_sees_whole_shards(tmp_path: Path) -> None:
     summary = run_stage(MAKE_DEADLY, settings(tmp_path), WORKERS)
     assert summary is not None and summary.input == 20 and summary.kept == 15
@@ -84,6 +86,7 @@ def test_the_same_bytes_at_any_worker_count_and_nothing_done_twice(
     assert digests(tmp_path / "1/data") == digests(tmp_path / "3/data")
 
 
+@pytest.mark.slow
 def test_the_run_ends_with_a_list_and_above_the_budget_with_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
